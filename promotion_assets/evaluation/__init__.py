@@ -1,0 +1,1 @@
+"""The evidence: candidate, evaluation dataset version, isolated scoring, feature profiles."""

@@ -1,0 +1,1 @@
+"""What must hold before a model goes live, as validated YAML, and its digest."""
