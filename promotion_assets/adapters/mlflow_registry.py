@@ -1,0 +1,188 @@
+"""The MLflow registry: reading versions, and mirroring stages into tags and aliases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.tracking import MlflowClient
+
+from promotion_assets.adapters.profile_logging import read_training_profile
+from promotion_assets.errors import RegistryUnreachable, UsageError
+from promotion_assets.evaluation.intake import VersionFacts
+from promotion_assets.evaluation.profile import FeatureProfile
+
+# MLflow cuts or refuses longer values without saying so everywhere; see FACTS of the registry.
+TAG_LIMIT = 5000
+_GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
+
+
+class MlflowRegistry:
+    """One MLflow registry, addressed explicitly: the global tracking URI is never set.
+
+    Args:
+        tracking_uri: where runs and artifacts are.
+        registry_uri: where models are; the same where not given.
+    """
+
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
+        self.tracking_uri = tracking_uri
+        self.client = MlflowClient(tracking_uri, registry_uri or tracking_uri)
+
+    def facts(self, model: str, version: str) -> VersionFacts:
+        """Return what the registry says of ``version``.
+
+        Raises:
+            UsageError: no such model or version.
+            RegistryUnreachable: MLflow does not answer.
+        """
+        with _spoken(f"reading {model} version {version} from MLflow", model):
+            found = self.client.get_model_version(model, version)
+            run = self.client.get_run(found.run_id) if found.run_id else None
+        tags = {str(k): str(v) for k, v in (found.tags or {}).items()}
+        run_tags = dict(run.data.tags) if run else {}
+        return VersionFacts(
+            model=model,
+            version=str(found.version),
+            created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+            source=found.source or "",
+            run_id=found.run_id or None,
+            author=tags.get("author") or found.user_id or run_tags.get("mlflow.user"),
+            description=found.description or "",
+            tags=tags,
+            logged_metrics={k: float(v) for k, v in run.data.metrics.items()} if run else {},
+            params=dict(run.data.params) if run else {},
+        )
+
+    def download(self, model: str, version: str, destination: Path) -> Path:
+        """Copy the artifact of ``version`` below ``destination`` and return its root.
+
+        Raises:
+            FileNotFoundError: the registry names an artifact that is not there.
+            RegistryUnreachable: MLflow does not answer.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        with _spoken(f"downloading the artifact of {model} version {version}", model):
+            uri = self.client.get_model_version_download_uri(model, version)
+            try:
+                path = download_artifacts(
+                    artifact_uri=uri, dst_path=str(destination), tracking_uri=self.tracking_uri
+                )
+            except (OSError, MlflowException) as error:
+                if isinstance(error, RestException) or "Connection" in str(error):
+                    raise
+                raise FileNotFoundError(f"{uri} cannot be downloaded ({error})") from error
+        root = Path(path)
+        if not (root / "MLmodel").exists() and not any(root.iterdir()):
+            raise FileNotFoundError(f"{uri} is empty")
+        return root
+
+    def training_profile(self, run_id: str) -> tuple[FeatureProfile | None, str | None]:
+        """Return the run's feature profile, or a sentence that says why there is none."""
+        with _spoken(f"reading the feature profile of run {run_id}", run_id):
+            return read_training_profile(self.client, run_id)
+
+    def models(self) -> tuple[str, ...]:
+        """Return the names of all registered models, newest change first."""
+        with _spoken("listing registered models", "registry"):
+            names: list[str] = []
+            token: str | None = None
+            while True:
+                page = self.client.search_registered_models(
+                    max_results=100, order_by=["last_updated_timestamp DESC"], page_token=token
+                )
+                names += [m.name for m in page]
+                token = page.token
+                if not token:
+                    return tuple(names)
+
+    def versions_after(self, model: str, number: int, *, limit: int = 200) -> tuple[str, ...]:
+        """Return version numbers above ``number``, ascending, at most ``limit``.
+
+        Version numbers are free of gaps and never reused, timestamps are neither ordered nor
+        visible when they say: so the number is the cursor.
+        """
+        name = model.replace("'", "\\'")
+        with _spoken(f"looking for versions of {model} above {number}", model):
+            found = self.client.search_model_versions(
+                f"name='{name}' AND version_number > {number}",
+                max_results=limit,
+                order_by=["version_number ASC"],
+            )
+        return tuple(str(v) for v in sorted(int(mv.version) for mv in found))
+
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        """Return the version, or ``None`` where it does not exist."""
+        try:
+            with _spoken(f"reading {model} version {version}", model):
+                return self.client.get_model_version(model, version)
+        except UsageError:
+            return None
+
+    def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags that differ; values are cut to what MLflow keeps."""
+        with _spoken(f"tagging {model} version {version}", model):
+            present = self.client.get_model_version(model, version).tags or {}
+            for key, value in tags.items():
+                if present.get(key) != value[:TAG_LIMIT]:
+                    _again(self.client.set_model_version_tag, model, version, key, value[:TAG_LIMIT])
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """Return ``{alias: version}``; a search would say that there are none."""
+        with _spoken(f"reading the aliases of {model}", model):
+            found = self.client.get_registered_model(model).aliases or {}
+        return {str(alias): str(version) for alias, version in found.items()}
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point ``alias`` at ``version``."""
+        with _spoken(f"pointing {alias} of {model} at version {version}", model):
+            _again(self.client.set_registered_model_alias, model, alias, version)
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove ``alias``; one that is not there is no error."""
+        with _spoken(f"removing the alias {alias} of {model}", model):
+            self.client.delete_registered_model_alias(model, alias)
+
+
+def _again(call: object, *arguments: str) -> None:
+    # The first concurrent set of one alias or tag can raise a raw IntegrityError: MLflow has no
+    # upsert there. The second attempt finds the row and updates it.
+    assert callable(call)
+    for attempt in range(4):
+        try:
+            call(*arguments)
+            return
+        except MlflowException as error:
+            if "IntegrityError" not in str(error) or attempt == 3:
+                raise
+            time.sleep(0.02 * (attempt + 1))
+
+
+@contextmanager
+def _spoken(doing: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in _GONE:
+            raise UsageError(
+                doing,
+                f"MLflow says: {error.message}",
+                f"check the name and the number with `promotion status` ({name})",
+            ) from error
+        raise RegistryUnreachable(
+            doing,
+            f"MLflow answered {error.error_code}: {str(error.message)[:300]}",
+            "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed",
+        ) from error
+    except (ConnectionError, TimeoutError) as error:
+        raise RegistryUnreachable(
+            doing,
+            f"no answer ({error})",
+            "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed",
+        ) from error
