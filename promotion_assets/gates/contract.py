@@ -136,12 +136,15 @@ class Gate:
         question: the question that it puts, shown in the UI.
         settings: its settings model, a subclass of :class:`GateSettings`.
         evaluate: pure function from evidence and settings to a result.
-        needs: what of the evidence it reads. ``before_loading`` marks a gate that is judged
-            before anything of the candidate is loaded or executed.
+        reads: which parts of the evidence it reads besides the candidate: any of ``scores``
+            (with dataset, champion and latencies) and ``production`` (profile and contract).
+        before_loading: judged before anything of the candidate is loaded or executed; such a
+            gate reads no scores.
     """
 
     name: str
     question: str
     settings: type[GateSettings]
     evaluate: Callable[[Evidence, Any], GateResult]
+    reads: frozenset[Literal["scores", "production"]] = frozenset({"scores"})
     before_loading: bool = False
