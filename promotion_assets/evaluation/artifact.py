@@ -15,6 +15,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.errors import IntegrityError, StorageUnreachable
@@ -125,7 +126,7 @@ def _files(directory: Path, doing: str) -> Iterator[str]:
     pending = [PurePosixPath()]
     while pending:
         folder = pending.pop()
-        names = sorted(os.listdir(directory / folder))
+        names = sorted(path.name for path in (directory / folder).iterdir())
         if not names and folder != PurePosixPath():
             raise _unfit(doing, str(folder), "is an empty directory, which no digest pins")
         for name in names:
@@ -165,11 +166,14 @@ def _unfit(doing: str, path: str, problem: str) -> IntegrityError:
 
 
 def _hash(path: Path) -> tuple[int, str]:
-    # A file that is swapped for a link or a pipe after it was listed must not be followed.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
+    with _open(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), sha256
+
+
+def _open(path: Path) -> BinaryIO:
+    # A file that is swapped for a link or a pipe after it was listed must not be followed.
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _digest(entries: tuple[ManifestEntry, ...]) -> str:
@@ -196,8 +200,7 @@ def _copy(source: Path, target: Path, wanted: ArtifactManifest) -> None:
         file = target / entry.path
         file.parent.mkdir(parents=True, exist_ok=True)
         folders.update(p for p in file.parents if p.is_relative_to(target))
-        descriptor = os.open(source / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as reader, file.open("xb") as writer:
+        with _open(source / entry.path) as reader, file.open("xb") as writer:
             shutil.copyfileobj(reader, writer, 1024 * 1024)
             writer.flush()
             os.fsync(writer.fileno())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import JsonValue
 
 from promotion_assets.errors import IntegrityError
 from promotion_assets.evaluation.candidate import MLmodelFacts, Signature
@@ -118,7 +117,7 @@ def loads_without_pickle(facts: MLmodelFacts) -> bool:
             return False
 
 
-def _parse(path: Path) -> dict[str, JsonValue]:
+def _parse(path: Path) -> dict[str, Any]:
     text = _read(path)
     try:
         # The loader is PyYAML's safe one, in C where it is built.
@@ -145,7 +144,7 @@ def _read(path: Path) -> str:
         raise _corrupt(path, f"it cannot be read ({error.strerror})") from error
 
 
-def _jsonable(value: Any, budget: list[int]) -> JsonValue:
+def _jsonable(value: Any, budget: list[int]) -> Any:
     budget[0] -= 1
     if budget[0] < 0:
         raise ValueError("it unfolds to more than it should")
@@ -161,7 +160,7 @@ def _jsonable(value: Any, budget: list[int]) -> JsonValue:
 
 
 def _columns(
-    path: Path, part: str, declared: JsonValue
+    path: Path, part: str, declared: Any
 ) -> tuple[Literal["columns", "tensor"], tuple[Column, ...]] | None:
     """Parse one side of a signature: a JSON list of columns or of tensors."""
     if declared is None or declared == "":
@@ -196,13 +195,13 @@ def _column(path: Path, part: str, item: Mapping[str, Any]) -> Column:
     return Column(name=name or "", type=kind, required=bool(required))
 
 
-def _text(path: Path, key: str, value: JsonValue) -> str | None:
+def _text(path: Path, key: str, value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise _corrupt(path, f"{key} is not text")
 
 
-def _texts(path: Path, key: str, flavor: Mapping[str, JsonValue]) -> tuple[str, ...]:
+def _texts(path: Path, key: str, flavor: Mapping[str, Any]) -> tuple[str, ...]:
     value = flavor.get(key) or []
     if isinstance(value, list):
         texts = tuple(item for item in value if isinstance(item, str))
