@@ -1,0 +1,133 @@
+"""From moments of placements to intervals of AUC: the formulas that :mod:`roc` names."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri, stdtr, stdtrit
+
+from promotion_assets.statistics.estimates import Difference, Estimate
+
+
+def variance_and_freedom(
+    positive_variance: float, negative_variance: float, positives: int, negatives: int
+) -> tuple[float, float]:
+    """Return the variance of the mean placement and its degrees of freedom (Brunner-Munzel).
+
+    NaN where a class has a single row, because then its variance is unknown.
+    """
+    if positives < 2 or negatives < 2:
+        return math.nan, math.nan
+    a, b = positive_variance / positives, negative_variance / negatives
+    if a + b <= 0.0:
+        return 0.0, math.inf
+    return a + b, (a + b) ** 2 / (a * a / (positives - 1) + b * b / (negatives - 1))
+
+
+def estimate_of(
+    value: float,
+    positive_variance: float,
+    negative_variance: float,
+    positives: int,
+    negatives: int,
+    confidence: float,
+    tolerance: float = 0.0,
+) -> Estimate:
+    """Return one AUC with its interval: DeLong's on the logit scale, or Newcombe's method 5."""
+    variance, freedom = variance_and_freedom(
+        positive_variance, negative_variance, positives, negatives
+    )
+    n = positives + negatives
+    if 0.0 < value < 1.0 and variance > 0.0:
+        std_error = math.sqrt(variance)
+        reach = float(stdtrit(freedom, 0.5 + confidence / 2)) * std_error
+        reach /= value * (1.0 - value)
+        center = float(logit(value))
+        low, high = float(expit(center - reach)), float(expit(center + reach))
+        method = "DeLong (logit, t)"
+    else:
+        low, high = newcombe_auc(value, positives, negatives, confidence)
+        std_error = (high - low) / (2.0 * float(ndtri(0.5 + confidence / 2)))
+        method = "Newcombe method 5 (no variance in the sample)"
+    low, high = max(0.0, low - tolerance), min(1.0, high + tolerance)
+    return Estimate(value, low, high, confidence, n, method, std_error, tolerance)
+
+
+def newcombe_auc(
+    value: float, positives: int, negatives: int, confidence: float
+) -> tuple[float, float]:
+    """Return Newcombe's method 5 interval of an AUC, from the AUC and the class sizes alone."""
+    z = float(ndtri(0.5 + confidence / 2))
+    extra = (positives + negatives) / 2.0 - 1.0
+
+    def std_error(theta: float) -> float:
+        inner = 1 + extra * (1 - theta) / (2 - theta) + extra * theta / (1 + theta)
+        return math.sqrt(theta * (1 - theta) * inner / (positives * negatives))
+
+    # theta = value is always a root of the squared equation's wrong branch only at 0 or 1,
+    # so each bound is looked for strictly between the value and the end of the scale.
+    low = high = value
+    if value > 0.0:
+        low = brentq(lambda t: value - t - z * std_error(t), 0.0, value - 1e-12)
+    if value < 1.0:
+        high = brentq(lambda t: t - value - z * std_error(t), value + 1e-12, 1.0)
+    return float(low), float(high)
+
+
+def difference_of(
+    first: Estimate,
+    second: Estimate,
+    positive_variance: float,
+    negative_variance: float,
+    positives: int,
+    negatives: int,
+    confidence: float,
+    *,
+    identical: bool,
+) -> Difference:
+    """Return the paired difference of two AUCs.
+
+    Args:
+        first, second: the single estimates, used where the difference shows no variance.
+        positive_variance, negative_variance: sample variances of the row-wise differences of
+            placements.
+        identical: whether every row has the same placement under both models.
+    """
+    value = first.value - second.value
+    tolerance = first.tolerance + second.tolerance
+    n = positives + negatives
+    variance, freedom = variance_and_freedom(
+        positive_variance, negative_variance, positives, negatives
+    )
+    z = float(ndtri(0.5 + confidence / 2))
+    if identical:
+        bound = -math.expm1(math.log1p(-confidence) / min(positives, negatives))
+        low, high, std_error, p_value = -bound, bound, bound / z, 1.0
+        method, freedom = "zero-event bound (both order every row alike)", math.inf
+    elif variance > 0.0:
+        std_error = math.sqrt(variance)
+        reach = float(stdtrit(freedom, 0.5 + confidence / 2)) * std_error
+        low, high = value - reach, value + reach
+        p_value = 2.0 * float(stdtr(freedom, -abs(value) / std_error))
+        method = "paired DeLong (t)"
+    else:
+        low = value - math.hypot(first.value - first.low, second.high - second.value)
+        high = value + math.hypot(first.high - first.value, second.value - second.low)
+        std_error, freedom = (high - low) / (2.0 * z), math.inf
+        p_value = 2.0 * float(stdtr(math.inf, -abs(value) / std_error))
+        method = "Newcombe square-and-add (no variance in the sample)"
+    return Difference(
+        first=first.value,
+        second=second.value,
+        difference=value,
+        low=max(-1.0, low - tolerance),
+        high=min(1.0, high + tolerance),
+        confidence=confidence,
+        n=n,
+        p_value=min(1.0, p_value),
+        method=method,
+        std_error=std_error,
+        tolerance=tolerance,
+        degrees_of_freedom=freedom,
+    )
