@@ -1,0 +1,70 @@
+# Each target is a step of .ci/run. Variables: VENV, PYTHON, HEADLESS, DEMO_HOME, ARGS.
+
+SHELL := /bin/bash
+VENV ?= .venv
+DEMO_HOME ?= .demo
+BIN := $(VENV)/bin
+
+# The first Python from 3.11 on; `make PYTHON=/path/to/python3 …` names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	if command -v $$python >/dev/null 2>&1 \
+	&& $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then command -v $$python; break; fi; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts check bench install install-dev constraints clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.installed ## Prepare the demo, judge nine versions, open the UIs; HEADLESS=1 ends after the table
+	@$(BIN)/promotion demo --directory $(DEMO_HOME) $(if $(filter-out 0,$(HEADLESS)),--headless)
+
+test: $(VENV)/.installed-dev ## Run all tests; ARGS='-k fairness' to choose
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## Check types, strictly
+	$(BIN)/mypy
+
+contracts: $(VENV)/.installed-dev ## Check that imports point the right way
+	$(BIN)/lint-imports
+
+check: lint types contracts test ## Everything that a change must pass
+
+bench: $(VENV)/.installed-dev ## Measure speed against other tools; writes benchmarks/results.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+install: $(VENV)/.installed ## Install what the platform needs
+
+install-dev: $(VENV)/.installed-dev ## Install what its tests need too
+
+constraints: ## Write constraints.txt anew from what pip would install today
+	@scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT \
+	&& $(PYTHON) -m venv $$scratch/venv \
+	&& $$scratch/venv/bin/pip install -e '.[test,dev,postgres]' \
+	&& { head -1 constraints.txt; $$scratch/venv/bin/pip freeze --exclude-editable \
+	--exclude setuptools | grep == | LC_ALL=C sort -f; } > $$scratch/constraints.txt \
+	&& mv $$scratch/constraints.txt constraints.txt
+
+clean: ## Remove the demo's files; the virtual environment stays
+	rm -rf $(DEMO_HOME) .promotion
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; make PYTHON=/path/to/it" >&2; exit 2; }
+	@echo "Creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) \
+	|| { echo "The venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (about a minute; nothing to do the next time)"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) with what tests need (about a minute; nothing to do the next time)"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,dev,postgres]'
+	@touch $@ $(VENV)/.installed
