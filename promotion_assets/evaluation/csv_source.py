@@ -62,6 +62,12 @@ def settled_types(source: SourceFiles) -> dict[str, pa.DataType]:
     return settled
 
 
+def header_names(source: SourceFiles) -> tuple[str, ...]:
+    """Return the column names in the first file's header."""
+    with _opened(source, source.paths[0], {}, ()) as reader:
+        return tuple(reader.schema.names)
+
+
 def _file_types(source: SourceFiles, path: str) -> dict[str, pa.DataType]:
     types: dict[str, pa.DataType] = {}
     while True:

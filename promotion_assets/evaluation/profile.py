@@ -48,7 +48,10 @@ class NumericFeature(Frozen):
 class CategoricalFeature(Frozen):
     """A categorical feature: a count for every category seen, missing values apart.
 
-    ``other`` counts the values past the number of categories that a profile keeps.
+    ``other`` counts the values past the categories that a profile keeps by name, and in a profile
+    made against another one the values that the other one does not know. ``unlisted`` names the
+    first of these, in the order of their names, with their counts: for people, and part of
+    ``other``.
     """
 
     kind: Literal["categorical"] = "categorical"
@@ -57,10 +60,11 @@ class CategoricalFeature(Frozen):
     counts: dict[str, int]
     missing: int = 0
     other: int = 0
+    unlisted: dict[str, int] = {}
 
     @model_validator(mode="after")
     def _counts(self) -> CategoricalFeature:
-        if min([*self.counts.values(), self.missing, self.other]) < 0:
+        if min([*self.counts.values(), *self.unlisted.values(), self.missing, self.other]) < 0:
             raise ValueError(f"feature {self.name!r}: a count is negative")
         return self
 

@@ -15,7 +15,7 @@ from sqlalchemy import exc as sql_errors
 from promotion_assets.errors import StorageUnreachable, UsageError
 from promotion_assets.evaluation.columns import columns_of
 from promotion_assets.evaluation.contract import FeatureContract
-from promotion_assets.evaluation.csv_source import iter_csv
+from promotion_assets.evaluation.csv_source import header_names, iter_csv
 from promotion_assets.evaluation.sources import (
     Fingerprint,
     SourceFiles,
@@ -94,6 +94,15 @@ def read_contract(uri: str, *, query: str | None = None, base: Path) -> FeatureC
     """Return name and type of the columns behind ``uri``, as a feature pipeline's contract."""
     frame = read_frame(uri, query=query, base=base)
     return FeatureContract(columns=columns_of(frame), source=without_credentials(uri))
+
+
+def column_names(uri: str, *, base: Path) -> tuple[str, ...]:
+    """Return the names of the columns in the files behind ``uri``, without reading rows."""
+    source = find_files(uri, base)
+    with reading_errors(uri):
+        if source.format == "csv":
+            return header_names(source)
+        return tuple(_common_schema(source).names)
 
 
 def fingerprint(uri: str, base: Path) -> Fingerprint | None:
