@@ -24,8 +24,8 @@ class Split:
     Attributes:
         training: 15,000 rows, all columns.
         evaluation: 10,000 rows, all columns.
-        production: 5,000 rows as the feature pipeline sends them: unit and features, no label
-            and no protected column.
+        production: 5,000 rows as the feature pipeline sends them: features, no label and no
+            protected column.
     """
 
     training: pd.DataFrame
@@ -53,11 +53,10 @@ def split(customers: pd.DataFrame) -> Split:
     key = [hashlib.sha256(f"credit-risk/{unit}".encode()).hexdigest() for unit in customers[UNIT]]
     order = pd.Series(key, index=customers.index).sort_values().index
     evaluation_end = TRAINING_ROWS + EVALUATION_ROWS
-    production = customers.loc[order[evaluation_end:], [UNIT, *features_of(customers)]]
     return Split(
         training=_by_unit(customers.loc[order[:TRAINING_ROWS]]),
         evaluation=_by_unit(customers.loc[order[TRAINING_ROWS:evaluation_end]]),
-        production=_by_unit(production),
+        production=_by_unit(customers.loc[order[evaluation_end:]])[features_of(customers)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,34 @@ class DemoHome:
         return self.root / "dagster"
 
     @property
+    def workspace_file(self) -> Path:
+        """Where Dagster finds the definitions."""
+        return self.root / "workspace.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a demo runs here."""
+        return self.root / ".lock"
+
+    @property
     def logs(self) -> Path:
         """What the services print."""
         return self.root / "logs"
+
+    def environment(self, outer: Mapping[str, str]) -> dict[str, str]:
+        """Return ``outer`` with what points every part at this home."""
+        return {
+            **outer,
+            "PROMOTION_HOME": str(self.state),
+            "PROMOTION_CONFIG": str(self.config),
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_REGISTRY_URI": self.tracking_uri,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "DAGSTER_HOME": str(self.dagster),
+            "DO_NOT_TRACK": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
 
     @property
     def marker(self) -> Path:
