@@ -1,0 +1,175 @@
+"""Databases by URL: SQLite for one host, PostgreSQL for several; opened, migrated, spoken for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from promotion_assets.errors import LedgerUnreachable, UsageError
+
+# The migration that this release's code needs; see migrations/versions.
+SCHEMA_HEAD = "0001"
+BUSY_SECONDS = 10.0
+# One number for every process of this package: who holds it is migrating, or appending.
+MIGRATION_LOCK = 0x70726F6D6F74
+_BEGIN = "promotion_begin"
+
+
+def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
+    """Return an engine for ``url`` with this release's tables in place.
+
+    Args:
+        url: ``sqlite:///path``, ``postgresql+psycopg2://…``.
+        busy_seconds: how long to wait for another writer.
+
+    Raises:
+        UsageError: if the URL is not one of a supported database.
+        LedgerUnreachable: if the database does not answer or cannot be migrated.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            # SQLAlchemy 2.1 reads a bare "postgresql" as another driver than the one installed.
+            parsed = parsed.set(drivername="postgresql+psycopg2")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ArgumentError(f"{parsed.get_backend_name()} is not supported")
+        engine = _sqlite(parsed, busy_seconds) if is_sqlite(parsed) else _postgres(parsed)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise UsageError(
+            f"open the database {shown(url)}",
+            str(error),
+            "set PROMOTION_DATABASE_URL to sqlite:///path or "
+            "postgresql+psycopg2://user@host/name (extra: postgres)",
+        ) from error
+    with spoken(f"open the database {shown(url)}"):
+        _migrate(engine)
+    return engine
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether a URL names SQLite."""
+    return url.get_backend_name() == "sqlite"
+
+
+def shown(url: str) -> str:
+    """Return a URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(unreadable URL)"
+
+
+@contextmanager
+def spoken(doing: str) -> Iterator[None]:
+    """Turn what a driver raises into one sentence.
+
+    Raises:
+        LedgerUnreachable: in place of any error of the database.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise LedgerUnreachable(doing, _cause(error), _remedy(str(error.orig).lower())) from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection that holds the write lock until the block ends; commit or roll back."""
+    with _locked(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT promotion_ledger_lock()"))
+        yield connection
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    options = {_BEGIN: "IMMEDIATE"}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+def _sqlite(url: URL, busy_seconds: float) -> Engine:
+    if url.database and url.database != ":memory:":
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerUnreachable(
+                f"open the database {url.database}",
+                f"its folder cannot be made ({error})",
+                "check the path and its permissions",
+            ) from error
+    engine = sa.create_engine(url, connect_args={"timeout": busy_seconds})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own BEGIN comes too late for a read that a write depends on.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # NORMAL does not sync each commit in WAL: a power cut would lose recorded entries.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        # Without it the delete half of INSERT OR REPLACE fires no trigger.
+        cursor.execute("PRAGMA recursive_triggers = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        kind = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the tables to this release's form; two processes may do so at once."""
+    if _schema(engine) == SCHEMA_HEAD:
+        return
+    # Imported here: it is slow, and needed once in a database's life.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with _locked(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _schema(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("promotion_schema"):
+            return None
+        found = connection.execute(sa.text("SELECT version_num FROM promotion_schema")).scalar()
+        return None if found is None else str(found)
+
+
+def _cause(error: DBAPIError) -> str:
+    said = str(error.orig).strip().splitlines()
+    return said[0] if said else type(error.orig).__name__
+
+
+def _remedy(said: str) -> str:
+    if "locked" in said:
+        return "another process holds the database; nothing was changed, try again"
+    if "readonly" in said or "read-only" in said or "permission" in said:
+        return "make the database and its folder writable for this user; nothing was changed"
+    if "full" in said or "no space" in said:
+        return "free disk space and try again; nothing was changed"
+    if "append-only" in said:
+        return "the ledger takes nothing but the next entry; nothing was changed"
+    return "check PROMOTION_DATABASE_URL and that the database runs; nothing was changed"

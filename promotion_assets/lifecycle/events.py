@@ -1,0 +1,354 @@
+"""What can have happened to a model: past facts, each of them one entry of the ledger.
+
+Events are never changed and never taken back; a later event says what became of it. ``kind`` is
+the word in the ledger and, where SPEC names one, in outgoing notifications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+DEFAULT_SEGMENT = "default"
+
+
+class Stage(StrEnum):
+    """Where a version stands in one segment. It is in exactly one stage at any time."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+Cause = Literal["promotion", "adoption", "superseded", "rollback", "rejected", "withdrawn"]
+Action = Literal["promote", "adopt", "complete_rollout", "archive", "mirror"]
+
+
+class Value(BaseModel):
+    """Base of everything here: immutable, unknown keys and NaN are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Event(Value):
+    """Base of every event. ``actor`` is who caused it: a person, or ``promotion`` itself."""
+
+    model: str = Field(min_length=1)
+    actor: str = Field(default="promotion", min_length=1)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the event as JSON types, under the names that the ledger uses."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class GateSummary(Value):
+    """One gate result in short, as stages, tags and tables show it."""
+
+    gate: str
+    outcome: str
+    reason: str
+
+
+class EvaluationFinished(Event):
+    """One evaluation of one version has ended with a decision, approving or not.
+
+    Attributes:
+        decision: the whole decision as JSON; ``decision_digest`` is the SHA-256 of its
+            canonical form.
+        metrics, champion_metrics: what was measured then of either version, by name.
+        tags: what the registry's version is tagged with because of this decision.
+    """
+
+    kind: Literal["EVALUATION_FINISHED"] = "EVALUATION_FINISHED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    verdict: Literal["approved", "rejected"]
+    deciding_gates: tuple[str, ...] = ()
+    reason: str
+    decided_at: AwareDatetime
+    model_digest: str
+    dataset_digest: str
+    policy_digest: str
+    champion_version: str | None = None
+    champion_digest: str | None = None
+    gates: tuple[GateSummary, ...] = ()
+    metrics: Mapping[str, float | None] = Field(default_factory=dict)
+    champion_metrics: Mapping[str, float | None] = Field(default_factory=dict)
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    decision: Mapping[str, JsonValue] = Field(default_factory=dict)
+    decision_digest: str
+
+
+class MirrorSlice(Value):
+    """The part of the registry's mirror that one change touches.
+
+    Attributes:
+        aliases: the version that each touched alias points to; ``None`` for no such alias.
+        stages: the mirrored stage of each touched version.
+    """
+
+    aliases: Mapping[str, str | None] = Field(default_factory=dict)
+    stages: Mapping[str, Stage] = Field(default_factory=dict)
+
+
+class PlannedChange(Value):
+    """One stage change that an intent announces."""
+
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    promoted_from: Stage
+    promoted_to: Stage
+    cause: Cause
+    model_digest: str = ""
+
+
+class IntentRecorded(Event):
+    """A change was checked and announced; the registry may or may not have been changed yet.
+
+    ``before`` and ``after`` are what the registry mirrors of it on both sides of the change, so
+    that whoever finds the intent open can tell on which side it stopped.
+    """
+
+    kind: Literal["INTENT_RECORDED"] = "INTENT_RECORDED"
+    intent_id: str
+    action: Action
+    reason: str
+    changes: tuple[PlannedChange, ...] = ()
+    before: MirrorSlice = MirrorSlice()
+    after: MirrorSlice = MirrorSlice()
+
+
+class IntentFinished(Event):
+    """The registry mirrors what the intent announced; nothing is outstanding."""
+
+    kind: Literal["INTENT_FINISHED"] = "INTENT_FINISHED"
+    intent_id: str
+    finished_by: Literal["writer", "reconciler"] = "writer"
+
+
+class IntentAbandoned(Event):
+    """The intent will not be carried out; no stage has changed because of it."""
+
+    kind: Literal["INTENT_ABANDONED"] = "INTENT_ABANDONED"
+    intent_id: str
+    reason: str
+
+
+class Reviewer(Value):
+    """Who approved, when, and what they answered."""
+
+    reviewer: str
+    approved_at: AwareDatetime
+    answers: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class StageChanged(Event):
+    """A version has moved from one stage to another in one segment.
+
+    ``approved`` says whether an approved decision stands behind the move; it is false for moves
+    out of the way (superseded, rolled back, withdrawn) and for rollbacks, which have no gates.
+    """
+
+    kind: Literal["MODEL_PROMOTION"] = "MODEL_PROMOTION"
+    model: str = Field(alias="model_name", min_length=1)
+    version: str = Field(alias="model_version")
+    segment: str = DEFAULT_SEGMENT
+    promoted_from: Stage
+    promoted_to: Stage
+    cause: Cause
+    reason: str
+    approved: bool
+    intent_id: str | None = None
+    model_digest: str = ""
+    decision_digest: str | None = None
+    automated_gates: tuple[GateSummary, ...] = ()
+    human_reviewers: tuple[Reviewer, ...] = ()
+    eval_dataset_version: str | None = None
+    shadow_results: Mapping[str, JsonValue] | None = None
+    champion_version: str | None = None
+    champion_metrics: Mapping[str, JsonValue] | None = None
+    pipeline_result_timestamp: AwareDatetime | None = None
+
+
+class Adopted(Event):
+    """A version that already served when the platform arrived was taken in as the champion."""
+
+    kind: Literal["ADOPTED"] = "ADOPTED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    reason: str
+    model_digest: str
+    intent_id: str | None = None
+
+
+class RolloutCompleted(Event):
+    """The version that was rolling out has taken the champion's role in its segment."""
+
+    kind: Literal["ROLLOUT_COMPLETED"] = "ROLLOUT_COMPLETED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    reason: str
+    intent_id: str | None = None
+
+
+class RolledBack(Event):
+    """Traffic of a segment went back from one version to another."""
+
+    kind: Literal["ROLLED_BACK"] = "ROLLED_BACK"
+    segment: str = DEFAULT_SEGMENT
+    from_version: str
+    to_version: str
+    reason: str
+
+
+class DigestLatched(Event):
+    """An artifact was rejected in production: nothing with this digest goes live again."""
+
+    kind: Literal["DIGEST_LATCHED"] = "DIGEST_LATCHED"
+    version: str
+    digest: str
+    reason: str
+
+
+class LatchCleared(Event):
+    """A person has cleared the latch on a digest."""
+
+    kind: Literal["LATCH_CLEARED"] = "LATCH_CLEARED"
+    digest: str
+    reason: str
+
+
+class ShadowReported(Event):
+    """The shadow of a Staging version was judged."""
+
+    kind: Literal["SHADOW_REPORTED"] = "SHADOW_REPORTED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    passed: bool
+    model_digest: str
+    summary: str
+    report: Mapping[str, JsonValue] = Field(default_factory=dict)
+    report_digest: str = ""
+
+
+class ReviewRequested(Event):
+    """A Staging version awaits human review."""
+
+    kind: Literal["REVIEW_REQUESTED"] = "REVIEW_REQUESTED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    evidence: Mapping[str, str] = Field(default_factory=dict)
+
+
+class ReviewDecided(Event):
+    """One reviewer has approved or rejected one version on exactly this evidence.
+
+    Attributes:
+        actor: the reviewer.
+        evidence: digests by name of what the reviewer judged: ``decision``, ``model``,
+            ``dataset``, ``policy``, ``champion`` (its digest) and ``shadow``.
+    """
+
+    kind: Literal["REVIEW_DECIDED"] = "REVIEW_DECIDED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    verdict: Literal["approved", "rejected"]
+    reviewed_at: AwareDatetime
+    evidence: Mapping[str, str]
+    answers: Mapping[str, JsonValue] = Field(default_factory=dict)
+    comment: str = ""
+
+
+class Deviation(Value):
+    """One thing in the registry that is not what the ledger says.
+
+    ``subject`` is ``alias``, ``stage``, ``tag``, ``artifact`` or ``version``; ``name`` says
+    which one.
+    """
+
+    subject: Literal["alias", "stage", "tag", "artifact", "version"]
+    name: str
+    version: str | None = None
+    expected: str | None = None
+    found: str | None = None
+
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        of = f" of version {self.version}" if self.version else ""
+        expected = "absent" if self.expected is None else repr(self.expected)
+        found = "absent" if self.found is None else repr(self.found)
+        return f"{self.subject} {self.name!r}{of} should be {expected} and is {found}"
+
+
+class RegistryTampered(Event):
+    """Somebody else moved a stage, alias or tag in the registry, or changed an artifact."""
+
+    kind: Literal["REGISTRY_TAMPERED"] = "REGISTRY_TAMPERED"
+    deviations: tuple[Deviation, ...] = Field(min_length=1)
+    open_intent: str | None = None
+
+
+class RegistryRestored(Event):
+    """The registry says again what the ledger says.
+
+    ``actor`` is ``promotion`` where the policy had it put back.
+    """
+
+    kind: Literal["REGISTRY_RESTORED"] = "REGISTRY_RESTORED"
+    deviations: tuple[Deviation, ...] = ()
+
+
+AnyEvent = (
+    EvaluationFinished
+    | IntentRecorded
+    | IntentFinished
+    | IntentAbandoned
+    | StageChanged
+    | Adopted
+    | RolloutCompleted
+    | RolledBack
+    | DigestLatched
+    | LatchCleared
+    | ShadowReported
+    | ReviewRequested
+    | ReviewDecided
+    | RegistryTampered
+    | RegistryRestored
+)
+
+_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])
+
+
+def parse_event(data: Mapping[str, JsonValue]) -> AnyEvent:
+    """Return the event that :meth:`Event.to_json` was called on.
+
+    Raises:
+        pydantic.ValidationError: if ``data`` is no event of a known kind.
+    """
+    return _EVENTS.validate_python(dict(data))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event with its place in the ledger.
+
+    Attributes:
+        sequence: its number in the whole ledger, from 1.
+        model_sequence: its number among its model's events, from 1.
+        recorded_at: the writer's clock; order is never taken from it.
+        hash: SHA-256 of the entry's envelope, as 64 hexadecimal digits.
+    """
+
+    sequence: int
+    model_sequence: int
+    recorded_at: datetime
+    hash: str
+    event: AnyEvent

@@ -1,0 +1,281 @@
+"""From events to state: the one place where a stage comes from.
+
+The fold accepts only histories that the stage machine allows. A ledger refuses to append what
+would not fold, and verification refolds what is stored, so an impossible history cannot be
+written by a defective caller nor pass unseen when it was written past the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promotion_assets.errors import IntegrityError
+from promotion_assets.lifecycle.events import (
+    Adopted,
+    AnyEvent,
+    DigestLatched,
+    EvaluationFinished,
+    IntentAbandoned,
+    IntentFinished,
+    IntentRecorded,
+    LatchCleared,
+    RegistryRestored,
+    RegistryTampered,
+    ReviewDecided,
+    RolledBack,
+    RolloutCompleted,
+    ShadowReported,
+    Stage,
+    StageChanged,
+)
+from promotion_assets.lifecycle.stages import ALLOWED, ModelState, version_key
+
+
+def fold(model: str, events: Iterable[AnyEvent], start: ModelState | None = None) -> ModelState:
+    """Return the state after ``events``, all of them of ``model`` and in order.
+
+    Args:
+        start: the state that the first event follows; the empty state where not given.
+
+    Raises:
+        IntegrityError: if an event cannot follow the ones before it.
+    """
+    state = start or ModelState(model)
+    draft = _Draft.of(state)
+    for event in events:
+        if event.model != model:
+            raise _impossible(model, f"an event of {event.model!r} is among its events")
+        draft.sequence += 1
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(draft, event)
+    return draft.done()
+
+
+def check_whole(state: ModelState) -> None:
+    """Check what must hold between changes: each version in Production has a role, roles differ.
+
+    Raises:
+        IntegrityError: naming the segment where it does not hold.
+    """
+    for segment in state.stages:
+        live = set(state.in_stage(Stage.PRODUCTION, segment))
+        champion, rolling = state.champions.get(segment), state.rolling.get(segment)
+        roles = {version for version in (champion, rolling) if version is not None}
+        if live != roles or (rolling is not None and (champion is None or champion == rolling)):
+            raise _impossible(
+                state.model,
+                f"segment {segment!r} would have versions {sorted(live, key=version_key)} in "
+                f"Production with champion {champion} and rollout {rolling}",
+            )
+
+
+@dataclass
+class _Draft:
+    """A state under construction; containers are copied once, when the fold begins."""
+
+    state: ModelState
+    sequence: int
+    stages: dict[str, dict[str, Stage]]
+    champions: dict[str, str]
+    rolling: dict[str, str]
+    changed: dict[str, Any]
+
+    @classmethod
+    def of(cls, state: ModelState) -> _Draft:
+        return cls(
+            state=state,
+            sequence=state.sequence,
+            stages={segment: dict(held) for segment, held in state.stages.items()},
+            champions=dict(state.champions),
+            rolling=dict(state.rolling),
+            changed={},
+        )
+
+    def own(self, name: str) -> dict[Any, Any]:
+        """Return the state's mapping ``name`` as a copy that may be changed."""
+        if name not in self.changed:
+            self.changed[name] = dict(getattr(self.state, name))
+        copy: dict[Any, Any] = self.changed[name]
+        return copy
+
+    def stage(self, version: str, segment: str) -> Stage:
+        return self.stages.get(segment, {}).get(version, Stage.NONE)
+
+    def take_role(self, segment: str, version: str) -> None:
+        self.champions[segment] = version
+        lines = self.own("lines")
+        lines[segment] = (*lines.get(segment, ()), version)
+
+    def intent(self) -> IntentRecorded | None:
+        found: IntentRecorded | None = self.changed.get("intent", self.state.intent)
+        return found
+
+    def done(self) -> ModelState:
+        return replace(
+            self.state,
+            sequence=self.sequence,
+            stages=self.stages,
+            champions=self.champions,
+            rolling=self.rolling,
+            **self.changed,
+        )
+
+
+def _evaluated(draft: _Draft, event: EvaluationFinished) -> None:
+    judged = draft.own("decisions")
+    before: EvaluationFinished | None = judged.get(event.version)
+    if before is not None and before.tags != event.tags:
+        past = draft.own("past_tags")
+        past[event.version] = (*past.get(event.version, ()), before.tags)
+    short = event.model_copy(update={"decision": {}})
+    judged[event.version] = short
+    draft.own("for_segment")[(event.segment, event.version)] = short
+
+
+def _intended(draft: _Draft, event: IntentRecorded) -> None:
+    open_intent = draft.intent()
+    if open_intent is not None:
+        raise _impossible(
+            event.model, f"intent {event.intent_id} opens while {open_intent.intent_id} is open"
+        )
+    draft.changed["intent"] = event
+
+
+def _intent_closed(draft: _Draft, event: IntentFinished | IntentAbandoned) -> None:
+    open_intent = draft.intent()
+    if open_intent is None or open_intent.intent_id != event.intent_id:
+        raise _impossible(event.model, f"intent {event.intent_id} closes and was not open")
+    draft.changed["intent"] = None
+
+
+def _stage_changed(draft: _Draft, event: StageChanged) -> None:
+    held = draft.stage(event.version, event.segment)
+    step = (event.promoted_from, event.promoted_to)
+    what = (
+        f"version {event.version} goes from {step[0]} to {step[1]} ({event.cause}) "
+        f"in segment {event.segment!r}"
+    )
+    if held is not event.promoted_from:
+        raise _impossible(event.model, f"{what} and was in {held}")
+    if event.cause not in ALLOWED.get(step, frozenset()):
+        raise _impossible(event.model, f"{what}, which no rule allows")
+    decision = draft.changed.get("for_segment", draft.state.for_segment).get(
+        (event.segment, event.version)
+    )
+    if event.cause == "promotion" and (decision is None or decision.verdict != "approved"):
+        raise _impossible(event.model, f"{what} without an approved decision")
+    if step == (Stage.ARCHIVED, Stage.PRODUCTION) and event.version not in draft.changed.get(
+        "lines", draft.state.lines
+    ).get(event.segment, ()):
+        raise _impossible(event.model, f"{what} and has never been its champion")
+    _move(draft, event)
+
+
+def _move(draft: _Draft, event: StageChanged) -> None:
+    segment, version = event.segment, event.version
+    if event.promoted_to is Stage.PRODUCTION:
+        draft.own("rolled_back").pop(segment, None)
+        if segment not in draft.champions:
+            draft.take_role(segment, version)
+        elif event.cause == "rollback" or segment in draft.rolling:
+            raise _impossible(
+                event.model,
+                f"version {version} enters Production of segment {segment!r} beside champion "
+                f"{draft.champions[segment]} and rollout {draft.rolling.get(segment)}",
+            )
+        else:
+            draft.rolling[segment] = version
+    if event.promoted_from is Stage.PRODUCTION:
+        if draft.rolling.get(segment) == version:
+            del draft.rolling[segment]
+        elif draft.champions.get(segment) == version:
+            del draft.champions[segment]
+    draft.stages.setdefault(segment, {})[version] = event.promoted_to
+    if event.model_digest:
+        draft.own("digests")[version] = event.model_digest
+
+
+def _adopted(draft: _Draft, event: Adopted) -> None:
+    lines: Mapping[str, tuple[str, ...]] = draft.changed.get("lines", draft.state.lines)
+    if lines.get(event.segment):
+        raise _impossible(
+            event.model,
+            f"version {event.version} is adopted in segment {event.segment!r}, "
+            f"which already had champion {lines[event.segment][-1]}",
+        )
+    if draft.stage(event.version, event.segment) is not Stage.NONE:
+        raise _impossible(event.model, f"version {event.version} is adopted and had a stage")
+    draft.stages.setdefault(event.segment, {})[event.version] = Stage.PRODUCTION
+    draft.own("digests")[event.version] = event.model_digest
+    draft.take_role(event.segment, event.version)
+
+
+def _rollout_completed(draft: _Draft, event: RolloutCompleted) -> None:
+    if draft.rolling.get(event.segment) != event.version:
+        raise _impossible(event.model, f"the rollout of version {event.version} ends unbegun")
+    del draft.rolling[event.segment]
+    draft.take_role(event.segment, event.version)
+
+
+def _rolled_back(draft: _Draft, event: RolledBack) -> None:
+    if draft.champions.get(event.segment) != event.to_version:
+        raise _impossible(
+            event.model, f"segment {event.segment!r} is rolled back to {event.to_version} in name"
+        )
+    draft.own("rolled_back")[event.segment] = event
+
+
+def _latched(draft: _Draft, event: DigestLatched) -> None:
+    draft.own("latches")[event.digest] = event
+
+
+def _cleared(draft: _Draft, event: LatchCleared) -> None:
+    if draft.own("latches").pop(event.digest, None) is None:
+        raise _impossible(event.model, f"a latch on {event.digest} is cleared that is not there")
+
+
+def _shadowed(draft: _Draft, event: ShadowReported) -> None:
+    draft.own("shadows")[(event.segment, event.version)] = event.model_copy(update={"report": {}})
+
+
+def _reviewed(draft: _Draft, event: ReviewDecided) -> None:
+    reviews = draft.own("reviews")
+    place = (event.segment, event.version)
+    reviews[place] = (*reviews.get(place, ()), event)
+
+
+def _tampered(draft: _Draft, event: RegistryTampered) -> None:
+    draft.changed["deviations"] = event.deviations
+
+
+def _restored(draft: _Draft, event: RegistryRestored) -> None:
+    draft.changed["deviations"] = ()
+
+
+_HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
+    EvaluationFinished: _evaluated,
+    IntentRecorded: _intended,
+    IntentFinished: _intent_closed,
+    IntentAbandoned: _intent_closed,
+    StageChanged: _stage_changed,
+    Adopted: _adopted,
+    RolloutCompleted: _rollout_completed,
+    RolledBack: _rolled_back,
+    DigestLatched: _latched,
+    LatchCleared: _cleared,
+    ShadowReported: _shadowed,
+    ReviewDecided: _reviewed,
+    RegistryTampered: _tampered,
+    RegistryRestored: _restored,
+}
+
+
+def _impossible(model: str, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"fold the history of model {model!r}",
+        problem,
+        "run `promotion audit verify`; if it finds nothing, report this as a defect",
+    )
