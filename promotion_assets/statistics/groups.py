@@ -25,9 +25,7 @@ from promotion_assets.statistics.checks import Bools, Floats, Ints, as_binary, a
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.intervals import newcombe, wilson_bounds
 
-Rate = Literal[
-    "selection_rate", "tpr", "fpr", "fnr", "tnr", "accuracy", "precision", "base_rate"
-]
+Rate = Literal["selection_rate", "tpr", "fpr", "fnr", "tnr", "accuracy", "precision", "base_rate"]
 RATES: tuple[Rate, ...] = get_args(Rate)
 
 Disparity = Literal[
@@ -69,12 +67,14 @@ class ConfusionTable:
     @property
     def sizes(self) -> Ints:
         """Rows of each group."""
-        return self.counts.sum(axis=(1, 2))
+        sizes: Ints = self.counts.sum(axis=(1, 2))
+        return sizes
 
     @property
     def positives(self) -> Ints:
         """Rows of each group whose label is positive."""
-        return self.counts[:, 1].sum(axis=1)
+        positives: Ints = self.counts[:, 1].sum(axis=1)
+        return positives
 
     @property
     def total(self) -> ConfusionTable:
@@ -98,7 +98,7 @@ def confusion_by_group(
     if len(predicted) != len(truth):
         raise ValueError(f"predictions have {len(predicted)} rows, labels {len(truth)}")
     groups = as_codes(codes, n_groups, len(truth))
-    return ConfusionTable(_count((truth, predicted), groups, n_groups).reshape(n_groups, 2, 2))
+    return ConfusionTable(count_cells((truth, predicted), groups, n_groups).reshape(n_groups, 2, 2))
 
 
 def cross(*codes: tuple[npt.ArrayLike, int]) -> tuple[Ints, int]:
@@ -135,7 +135,7 @@ def parts(table: ConfusionTable, rate: Rate) -> tuple[Ints, Ints]:
 
 def rate_values(table: ConfusionTable, rate: Rate) -> Floats:
     """Return a rate by group, shape (groups,); NaN where its denominator is empty."""
-    return _rates(table.counts.reshape(table.n_groups, 4), rate)
+    return values_of(table.counts.reshape(table.n_groups, 4), rate)
 
 
 def rates(
@@ -179,7 +179,7 @@ def gaps_to_overall(
 
 def disparity(table: ConfusionTable, name: Disparity) -> float:
     """Return one of fairlearn's disparities over all groups; NaN where no group has the rate."""
-    return float(_disparity(table.counts.reshape(1, table.n_groups, 4), name)[0])
+    return float(disparity_values(table.counts.reshape(1, table.n_groups, 4), name)[0])
 
 
 def _gap(k: int, n: int, all_k: int, all_n: int, confidence: float) -> Difference | None:
@@ -206,12 +206,14 @@ def _gap(k: int, n: int, all_k: int, all_n: int, confidence: float) -> Differenc
     )
 
 
-def _count(columns: Sequence[Bools], codes: npt.NDArray[np.signedinteger], n_groups: int) -> Ints:
+def count_cells(
+    columns: Sequence[Bools], codes: npt.NDArray[np.signedinteger], n_groups: int
+) -> Ints:
     """Count rows by group and the bits of ``columns``, the last one fastest."""
     width = 2 ** len(columns)
     # Small integers keep the pass within the cache; -1 becomes group 0 of a shifted table.
     cell_type = np.int16 if (n_groups + 1) * width < 2**15 else np.int64
-    cells = codes.astype(cell_type)
+    cells: npt.NDArray[np.signedinteger] = codes.astype(cell_type)
     cells += 1
     for column in columns:
         cells *= 2
@@ -225,20 +227,20 @@ def _parts(cells: npt.NDArray[np.generic], rate: Rate) -> tuple[Floats, Floats]:
     return columns[..., list(hit)].sum(axis=-1), columns[..., list(trial)].sum(axis=-1)
 
 
-def _rates(cells: npt.NDArray[np.generic], rate: Rate) -> Floats:
-    """Return a rate for cells of shape (…, 4) as shape (…)."""
+def values_of(cells: npt.NDArray[np.generic], rate: Rate) -> Floats:
+    """Return a rate for cells (label, prediction) of shape (…, 4) as shape (…)."""
     hits, trials = _parts(cells, rate)
     with np.errstate(invalid="ignore", divide="ignore"):
         quotient: Floats = hits / trials
     return quotient
 
 
-def _disparity(cells: npt.NDArray[np.generic], name: Disparity) -> Floats:
+def disparity_values(cells: npt.NDArray[np.generic], name: Disparity) -> Floats:
     """Return a disparity for cells of shape (…, groups, 4) as shape (…)."""
     if name.startswith("demographic_parity"):
-        spreads = [_spread(_rates(cells, "selection_rate"))]
+        spreads = [spread(values_of(cells, "selection_rate"))]
     else:
-        spreads = [_spread(_rates(cells, "tpr")), _spread(_rates(cells, "fpr"))]
+        spreads = [spread(values_of(cells, "tpr")), spread(values_of(cells, "fpr"))]
     differences, ratios = zip(*spreads, strict=True)
     combined: Floats
     if name.endswith("difference"):
@@ -248,7 +250,7 @@ def _disparity(cells: npt.NDArray[np.generic], name: Disparity) -> Floats:
     return combined
 
 
-def _spread(by_group: Floats) -> tuple[Floats, Floats]:
+def spread(by_group: Floats) -> tuple[Floats, Floats]:
     """Return largest less smallest, and smallest over largest, over the last axis."""
     low, high = np.fmin.reduce(by_group, axis=-1), np.fmax.reduce(by_group, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):

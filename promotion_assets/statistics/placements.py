@@ -83,7 +83,7 @@ def rank(scores: Floats, codes: Codes | None = None, segments: int = 1) -> Ranki
     if codes is not None:
         # A stable sort of 16-bit keys is a radix sort in numpy: it costs a third of the first.
         key_type = np.int16 if segments < 2**15 else np.int64
-        by_code = np.asarray(codes[order], dtype=key_type)
+        by_code = codes[order].astype(key_type)
         order = order[np.argsort(by_code, kind="stable")]
         order = order[int(np.count_nonzero(codes < 0)) :]
     ordered = scores[order]
@@ -162,8 +162,7 @@ def binned_placements(labels: Bools, bins: Bins, blocks: Blocks, codes: Codes | 
     of_positive, of_negative = block_placements(blocks)
     table = np.empty(2 * len(of_positive))
     table[0::2], table[1::2] = of_negative, of_positive
-    placed: Floats = table[_cells(labels, bins, codes)]
-    return placed
+    return np.asarray(table[_cells(labels, bins, codes)], dtype=np.float64)
 
 
 def _cells(labels: Bools, bins: Bins, codes: Codes | None) -> npt.NDArray[np.intp]:
