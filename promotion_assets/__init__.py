@@ -47,3 +47,21 @@ traffic plan
 exposure, outcome
     A unit was served by an arm; what later became of that unit.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promotion_assets.adapters.profile_logging import log_feature_profile
+
+__all__ = ["log_feature_profile"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what training code calls only when it is called: MLflow takes seconds to load."""
+    if name == "log_feature_profile":
+        from promotion_assets.adapters.profile_logging import log_feature_profile
+
+        return log_feature_profile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
