@@ -50,18 +50,20 @@ exposure, outcome
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from promotion_assets.adapters.profile_logging import log_feature_profile
+import importlib
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["log_feature_profile"]
 
+log_feature_profile: Callable[..., Any]
+
+# By name and on first use: MLflow takes seconds to load, and domain code must not load it.
+_LAZY = {"log_feature_profile": "promotion_assets.adapters.profile_logging"}
+
 
 def __getattr__(name: str) -> Any:
-    """Import what training code calls only when it is called: MLflow takes seconds to load."""
-    if name == "log_feature_profile":
-        from promotion_assets.adapters.profile_logging import log_feature_profile
-
-        return log_feature_profile
+    """Return what training code calls from the package itself."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
