@@ -14,8 +14,8 @@ import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.errors import IntegrityError, StorageUnreachable
@@ -171,7 +171,7 @@ def _hash(path: Path) -> tuple[int, str]:
         return file.tell(), sha256
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     # A file that is swapped for a link or a pipe after it was listed must not be followed.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 

@@ -1,0 +1,396 @@
+"""A child process for untrusted models: what it can reach, how much it may use, how it ends.
+
+Three ways, the strongest that the host allows. ``bubblewrap`` and ``unshare`` give the child
+namespaces of its own: no network, no other processes, a file system of read-only system
+directories, the artifact and the features, and a private tmp. ``limits`` gives it only resource
+limits and a clean environment, which is not enough for a format that can carry code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import promotion_assets
+from promotion_assets.evaluation import confinement
+from promotion_assets.evaluation.frames import Frame, FrameReader
+from promotion_assets.evaluation.scores import FailureKind
+from promotion_assets.policy.model import Sandbox
+
+Isolation = Literal["bubblewrap", "unshare", "limits"]
+TMP = "/tmp"  # noqa: S108  (inside the sandbox: a file system of its own)
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+# What the dynamic linker and the C library read; nothing of it is secret.
+SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+)
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+OPEN_FILES = 1024
+OUTPUT_TAIL = 2000
+PROBE_SECONDS = 20
+
+
+class ChildFailure(Exception):
+    """The child did not answer as it should; carries what becomes of a ``ScoringFailure``."""
+
+    def __init__(self, kind: FailureKind, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class SandboxedProcess:
+    """One child in a sandbox, spoken to by frames.
+
+    Args:
+        command: module and arguments for the sandbox's Python (``-m module …``).
+        limits: the policy's limits.
+        isolation: how it is confined, from :func:`detect_isolation`.
+        readable: files and directories that the child may read, besides Python and the system.
+        max_payload: the largest payload that is accepted from it, in bytes.
+        workspace: where its private directory is made; the system's temporary directory
+            where not given.
+
+    Attributes:
+        data: a directory for the parent to put files into, which the child can read.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        limits: Sandbox,
+        isolation: Isolation,
+        readable: Sequence[Path] = (),
+        max_payload: int = 64 * 1024**2,
+        workspace: Path | None = None,
+    ) -> None:
+        self.limits = limits
+        self.isolation = isolation
+        self.started = time.monotonic()
+        self._private = Path(tempfile.mkdtemp(prefix="promotion-sandbox-", dir=workspace))
+        self.data = self._private / "data"
+        self._reader = FrameReader(max_payload)
+        try:
+            self._start(command, tuple(path.resolve() for path in readable))
+        except BaseException:
+            shutil.rmtree(self._private, ignore_errors=True)
+            raise
+
+    def _start(self, command: Sequence[str], readable: tuple[Path, ...]) -> None:
+        (self._private / "tmp").mkdir()
+        self.data.mkdir()
+        request_read, self._requests = os.pipe2(os.O_CLOEXEC)
+        self._replies, reply_write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._requests, False)
+        os.set_blocking(self._replies, False)
+        tmp = str(self._private / "tmp") if self.isolation == "limits" else TMP
+        plan = {
+            "stage": "host",
+            "parent": os.getpid(),
+            "reply_descriptor": reply_write,
+            "limits": resource_limits(self.limits),
+            "drop_privileges": self.isolation == "limits",
+            "command": _confined(
+                [sys.executable, "-I", *command],
+                self.isolation,
+                _readable_paths((*readable, self.data)),
+                max(self.limits.output_bytes, 64 * 1024**2),
+            ),
+        }
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                _launch(plan),
+                stdin=request_read,
+                stdout=log,
+                stderr=log,
+                pass_fds=[reply_write],
+                start_new_session=True,
+                cwd=self._private / "tmp",
+                env=clean_environment(tmp, self.limits.threads),
+            )
+        finally:
+            for descriptor in (request_read, reply_write, log):
+                os.close(descriptor)
+        self._ended = os.pidfd_open(self._process.pid)
+
+    @property
+    def _log(self) -> Path:
+        return self._private / "output"
+
+    def send(self, frame: Frame, deadline: float) -> None:
+        """Send a frame to the child; ``deadline`` is on the monotonic clock.
+
+        Raises:
+            ChildFailure: the child is gone, or does not read.
+        """
+        rest = memoryview(frame.encode())
+        while rest:
+            try:
+                rest = rest[os.write(self._requests, rest) :]
+            except BlockingIOError:
+                self._wait(self._requests, select.POLLOUT, deadline)
+            except BrokenPipeError:
+                raise self._gone() from None
+
+    def receive(self, deadline: float) -> Frame:
+        """Return the child's next frame; one that already waits is returned past the deadline.
+
+        Raises:
+            ChildFailure: the child is gone, silent until the deadline, wrote more than it may,
+                or did not speak in frames.
+        """
+        while True:
+            try:
+                frame = self._reader.take()
+            except ValueError as error:
+                raise ChildFailure("crash", f"it broke the protocol: {error}") from None
+            if frame is not None:
+                return frame
+            try:
+                data = os.read(self._replies, 1024 * 1024)
+            except BlockingIOError:
+                self._wait(self._replies, select.POLLIN, deadline)
+                continue
+            if not data:
+                raise self._gone()
+            self._reader.feed(data)
+
+    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        poll.register(self._ended, select.POLLIN)
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ChildFailure("timeout", "it did not answer in time")
+            ready = dict(poll.poll(min(remaining, 0.25) * 1000))
+            if self._log.stat().st_size >= self.limits.output_bytes:
+                raise self._too_much_output()
+            if descriptor in ready:
+                return
+            if self._ended in ready:
+                raise self._gone()
+
+    def _gone(self) -> ChildFailure:
+        """Say how the child ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        if self._log.stat().st_size >= self.limits.output_bytes:
+            return self._too_much_output()
+        return _how_it_ended(self._process.returncode, self.output_tail(), self.limits)
+
+    def _too_much_output(self) -> ChildFailure:
+        return ChildFailure(
+            "output_limit", f"it printed more than {self.limits.output_bytes:,} bytes"
+        )
+
+    def output_tail(self) -> str:
+        """Return the last lines that the child printed, at most 2,000 characters."""
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
+            file.seek(max(0, self._log.stat().st_size - 4 * OUTPUT_TAIL))
+            return printable(file.read().decode(errors="replace"))[-OUTPUT_TAIL:]
+        return ""
+
+    def stop(self) -> None:
+        """End the child and everything that it started, and remove its files."""
+        if self._process.returncode is None:
+            descendants = _descendants(self._process.pid) if self.isolation == "limits" else ()
+            for pid in (self._process.pid, *descendants):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._requests, self._replies, self._ended):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        shutil.rmtree(self._private, ignore_errors=True)
+
+
+def resource_limits(limits: Sandbox) -> dict[str, int]:
+    """Return the resource limits of the child, by the names of the ``resource`` module."""
+    return {
+        "RLIMIT_AS": limits.memory_bytes,
+        "RLIMIT_CPU": limits.cpu_seconds,
+        "RLIMIT_FSIZE": limits.output_bytes,
+        "RLIMIT_NOFILE": OPEN_FILES,
+        "RLIMIT_CORE": 0,
+    }
+
+
+def clean_environment(tmp: str, threads: int) -> dict[str, str]:
+    """Return the whole environment of the child; nothing of ours is inherited."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": tmp,
+        "TMPDIR": tmp,
+        "USER": "sandbox",
+        "LOGNAME": "sandbox",
+        "LANG": "C.UTF-8",
+        "MPLCONFIGDIR": tmp,
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Nothing there, so that whatever asks for a run gets an error and not a connection.
+        "MLFLOW_TRACKING_URI": "file:///nonexistent",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "GIT_PYTHON_REFRESH": "quiet",
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+    }
+
+
+@lru_cache(maxsize=1)
+def detect_isolation() -> Isolation:
+    """Return the strongest isolation that really works here, found by trying, once."""
+    strongest_first: tuple[Isolation, ...] = ("bubblewrap", "unshare")
+    return next((isolation for isolation in strongest_first if works(isolation)), "limits")
+
+
+def works(isolation: Isolation) -> bool:
+    """Whether a child can be started in this isolation on this host."""
+    tools = {"bubblewrap": "bwrap", "unshare": "unshare"}
+    if isolation in tools and shutil.which(tools[isolation]) is None:
+        return False
+    plan = {
+        "stage": "host",
+        "parent": os.getpid(),
+        "reply_descriptor": 2,
+        "limits": {},
+        "drop_privileges": isolation == "limits",
+        "command": _confined(
+            [sys.executable, "-I", "-c", "print('inside')"], isolation, _readable_paths(()), 2**20
+        ),
+    }
+    try:
+        trial = subprocess.run(  # noqa: S603
+            _launch(plan),
+            env=clean_environment(TMP, 1),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return trial.returncode == 0 and trial.stdout == b"inside\n"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without control characters: it was written by whoever wrote the model."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def _launch(plan: dict[str, object]) -> list[str]:
+    script = str(Path(confinement.__file__).resolve())
+    return [os.path.realpath(sys.executable), "-I", "-S", script, json.dumps(plan)]
+
+
+def _readable_paths(given: Sequence[Path]) -> list[str]:
+    """Return what the child can read: Python, this package, the system, and what is given."""
+    python = Path(os.path.realpath(sys.executable)).parent
+    wanted = [
+        *(path for path in SYSTEM if not Path(path).is_symlink()),
+        *SYSTEM_FILES,
+        *(sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, str(python)),
+        str(Path(promotion_assets.__file__).resolve().parent),
+        *map(str, given),
+    ]
+    paths: list[str] = []
+    for path in sorted({p for p in wanted if Path(p).exists()}):
+        if not any(path == kept or path.startswith(f"{kept}/") for kept in paths):
+            paths.append(path)
+    return paths
+
+
+def _confined(
+    command: list[str], isolation: Isolation, readable: list[str], tmp_bytes: int
+) -> list[str]:
+    """Return ``command`` wrapped in the tool that isolates it."""
+    if isolation == "limits":
+        return command
+    if isolation == "bubblewrap":
+        return [*_bubblewrap(readable, tmp_bytes), *command]
+    inside = {
+        "stage": "inside",
+        "mounts": readable,
+        "tmp_bytes": tmp_bytes,
+        "drop_privileges": True,
+        "command": command,
+    }
+    unshare = shutil.which("unshare") or "unshare"
+    namespaces = "--user --map-root-user --mount --net --ipc --uts --pid --fork --kill-child"
+    return [unshare, *namespaces.split(), *_launch(inside)]
+
+
+def _bubblewrap(readable: list[str], tmp_bytes: int) -> list[str]:
+    options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+    # Without these a root in the sandbox keeps every capability over its own namespaces.
+    options += ["--cap-drop", "ALL", "--uid", "65534", "--gid", "65534"]
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    for private in (TMP, "/dev/shm"):  # noqa: S108
+        options += ["--size", str(tmp_bytes), "--tmpfs", private]
+    for path in SYSTEM:
+        if Path(path).is_symlink():
+            options += ["--symlink", str(Path(path).readlink()), path]
+    for path in readable:
+        options += ["--ro-bind", path, path]
+    return [shutil.which("bwrap") or "bwrap", *options, "--chdir", TMP, "--"]
+
+
+def _how_it_ended(code: int | None, output: str, limits: Sandbox) -> ChildFailure:
+    if code is None:
+        return ChildFailure("crash", "it closed its connection and would not end")
+    # A shell and bubblewrap report a signal as 128 and its number.
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    if any(sign in output for sign in ("bad_alloc", "MemoryError", "Cannot allocate memory")):
+        return ChildFailure("out_of_memory", f"it needs more than {limits.memory_bytes:,} bytes")
+    if number == signal.SIGXCPU:
+        return ChildFailure("timeout", f"it used more than {limits.cpu_seconds} s of CPU time")
+    if number == signal.SIGXFSZ:
+        return ChildFailure("output_limit", f"it wrote a file past {limits.output_bytes:,} bytes")
+    if 0 < number < signal.NSIG:
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        return ChildFailure("crash", f"its process was killed by signal {name}")
+    return ChildFailure("crash", f"its process left with exit code {code} before it answered")
+
+
+def _descendants(pid: int) -> tuple[int, ...]:
+    """Return the processes below ``pid``, those in sessions of their own too."""
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                children = [int(child) for child in (task / "children").read_text().split()]
+                found += children
+                pending += children
+    return tuple(found)
