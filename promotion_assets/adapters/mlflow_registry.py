@@ -41,7 +41,7 @@ class MlflowRegistry:
             UsageError: no such model or version.
             RegistryUnreachable: MLflow does not answer.
         """
-        with _spoken(f"reading {model} version {version} from MLflow", model):
+        with registry_errors(f"reading {model} version {version} from MLflow", model):
             found = self.client.get_model_version(model, version)
             run = self.client.get_run(found.run_id) if found.run_id else None
         tags = {str(k): str(v) for k, v in (found.tags or {}).items()}
@@ -68,7 +68,7 @@ class MlflowRegistry:
         """
         from mlflow.artifacts import download_artifacts
 
-        with _spoken(f"downloading the artifact of {model} version {version}", model):
+        with registry_errors(f"downloading the artifact of {model} version {version}", model):
             uri = self.client.get_model_version_download_uri(model, version)
             try:
                 path = download_artifacts(
@@ -85,12 +85,12 @@ class MlflowRegistry:
 
     def training_profile(self, run_id: str) -> tuple[FeatureProfile | None, str | None]:
         """Return the run's feature profile, or a sentence that says why there is none."""
-        with _spoken(f"reading the feature profile of run {run_id}", run_id):
+        with registry_errors(f"reading the feature profile of run {run_id}", run_id):
             return read_training_profile(self.client, run_id)
 
     def models(self) -> tuple[str, ...]:
         """Return the names of all registered models, newest change first."""
-        with _spoken("listing registered models", "registry"):
+        with registry_errors("listing registered models", "registry"):
             names: list[str] = []
             token: str | None = None
             while True:
@@ -109,7 +109,7 @@ class MlflowRegistry:
         visible when they say: so the number is the cursor.
         """
         name = model.replace("'", "\\'")
-        with _spoken(f"looking for versions of {model} above {number}", model):
+        with registry_errors(f"looking for versions of {model} above {number}", model):
             found = self.client.search_model_versions(
                 f"name='{name}' AND version_number > {number}",
                 max_results=limit,
@@ -120,14 +120,14 @@ class MlflowRegistry:
     def find(self, model: str, version: str) -> ModelVersion | None:
         """Return the version, or ``None`` where it does not exist."""
         try:
-            with _spoken(f"reading {model} version {version}", model):
+            with registry_errors(f"reading {model} version {version}", model):
                 return self.client.get_model_version(model, version)
         except UsageError:
             return None
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags that differ; values are cut to what MLflow keeps."""
-        with _spoken(f"tagging {model} version {version}", model):
+        with registry_errors(f"tagging {model} version {version}", model):
             present = self.client.get_model_version(model, version).tags or {}
             for key, value in tags.items():
                 if present.get(key) != value[:TAG_LIMIT]:
@@ -135,18 +135,18 @@ class MlflowRegistry:
 
     def aliases(self, model: str) -> Mapping[str, str]:
         """Return ``{alias: version}``; a search would say that there are none."""
-        with _spoken(f"reading the aliases of {model}", model):
+        with registry_errors(f"reading the aliases of {model}", model):
             found = self.client.get_registered_model(model).aliases or {}
         return {str(alias): str(version) for alias, version in found.items()}
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point ``alias`` at ``version``."""
-        with _spoken(f"pointing {alias} of {model} at version {version}", model):
+        with registry_errors(f"pointing {alias} of {model} at version {version}", model):
             _again(self.client.set_registered_model_alias, model, alias, version)
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Remove ``alias``; one that is not there is no error."""
-        with _spoken(f"removing the alias {alias} of {model}", model):
+        with registry_errors(f"removing the alias {alias} of {model}", model):
             self.client.delete_registered_model_alias(model, alias)
 
 
@@ -165,7 +165,7 @@ def _again(call: object, *arguments: str) -> None:
 
 
 @contextmanager
-def _spoken(doing: str, name: str) -> Iterator[None]:
+def registry_errors(doing: str, name: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:

@@ -1,0 +1,60 @@
+"""``promotion adopt``: take in a version that already serves."""
+
+from __future__ import annotations
+
+import click
+
+from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.root import workspace
+from promotion_assets.cli.speaking import console, say_json
+
+
+@click.command("adopt")
+@click.argument("model")
+@click.argument("version")
+@click.option("--reason", required=True, help="Since when it serves, and who decided so.")
+@click.option("--segment", default="default", show_default=True, help="In which segment.")
+@actor_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str,
+    version: str,
+    reason: str,
+    segment: str,
+    actor: str,
+    as_json: bool,
+) -> None:
+    """Take in VERSION of MODEL, which already served when the platform arrived.
+
+    Once per model and segment, only while the ledger knows no Production for it. The version is
+    evaluated at once; the verdict is recorded and does not undo the adoption.
+
+    \b
+    promotion adopt credit-risk 1 --reason "serves since 2025, decided by the credit committee"
+    """
+    from promotion_assets.defs.instance import evaluate_version, open_instance
+    from promotion_assets.pipeline.evaluator import Evaluator
+    from promotion_assets.pipeline.promoting import adopt
+
+    opened = workspace(ctx)
+    stage = adopt(Evaluator(opened, model, segment), version, actor=actor, reason=reason)
+    with open_instance(opened) as instance, console(stderr=True).status("…") as shown:
+        decision = evaluate_version(
+            opened, model, version, instance, lambda text: shown.update(f"{text} …")
+        )
+    if as_json:
+        say_json(
+            {
+                "model": model,
+                "version": version,
+                "segment": segment,
+                "stage": str(stage),
+                "verdict": decision.verdict,
+                "reason": decision.reason,
+            }
+        )
+    else:
+        click.echo(f"{model} version {version} is adopted and in {stage}")
+        click.echo(f"evaluated at once: {decision.verdict}, {decision.reason}")

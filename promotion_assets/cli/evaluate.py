@@ -1,0 +1,49 @@
+"""``promotion evaluate``: judge versions and record the decisions."""
+
+from __future__ import annotations
+
+import click
+
+from promotion_assets.cli.root import workspace
+from promotion_assets.cli.speaking import console, say_json, say_table
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.argument("versions", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the decisions as JSON.")
+@click.pass_context
+def command(ctx: click.Context, model: str, versions: tuple[str, ...], as_json: bool) -> None:
+    """Judge VERSIONS of MODEL and record the decisions.
+
+    Approved versions go to Staging, unless the policy leaves that to a person. Exit code 1 if
+    any version is rejected.
+
+    \b
+    promotion evaluate credit-risk 2
+    promotion evaluate credit-risk 2 3 4 --json
+    """
+    from promotion_assets.defs.instance import evaluate_version, open_instance
+
+    opened = workspace(ctx)
+    decisions = []
+    with open_instance(opened) as instance, console(stderr=True).status("…") as shown:
+        for version in versions:
+            decisions.append(
+                evaluate_version(
+                    opened, model, version, instance, lambda text: shown.update(f"{text} …")
+                )
+            )
+    if as_json:
+        say_json([d.model_dump(mode="json") for d in decisions])
+    else:
+        say_table(
+            "",
+            ("version", "verdict", "deciding gate", "reason"),
+            [
+                (d.version, d.verdict, ", ".join(d.deciding_gates) or "-", d.reason)
+                for d in decisions
+            ],
+        )
+    if not all(d.approved for d in decisions):
+        ctx.exit(1)

@@ -1,0 +1,90 @@
+"""The root of the command line: global options, and one file a command group, loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+# Name of the command: module in this folder, and what the list of commands says of it. Modules
+# are imported when their command is used: MLflow and Dagster take seconds to import.
+COMMANDS = {
+    "demo": ("demo", "Prepare the demo, evaluate its versions, and show them in the UI."),
+    "status": ("status", "Show champions, stages and verdicts."),
+    "evaluate": ("evaluate", "Judge one version and record the decision."),
+    "promote": ("promote", "Move a version to the next stage, if everything it needs is there."),
+    "adopt": ("adopt", "Take in a version that already serves, once per model."),
+    "explain": ("explain", "Say why a version was allowed to go live, or was not."),
+    "policy": ("policy", "Check and describe the policy."),
+    "audit": ("audit", "Verify the ledger, offline."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names, in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"promotion_assets.cli.{COMMANDS[cmd_name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or name the nearest one."""
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See `promotion --help`."
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The policy file. Default: PROMOTION_CONFIG, else promotion.yaml here.",
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where state lives. Default: PROMOTION_HOME, else .promotion beside the policy file.",
+)
+@click.version_option(package_name="promotion-assets")
+@click.pass_context
+def root(ctx: click.Context, config: Path | None, home: Path | None) -> None:
+    """Promote machine learning models with evidence, and only with evidence.
+
+    \b
+    promotion demo --headless           see it stop the incident
+    promotion status credit-risk        what runs, and what was refused
+    promotion explain credit-risk 3     why
+
+    Exit codes: 0 done; 1 a refusal or a failed check; 2 wrong use; 3 a part is unreachable and
+    nothing changed.
+    """
+    ctx.obj = {"config": config, "home": home}
+
+
+def workspace(ctx: click.Context) -> Any:
+    """Open the workspace that the global options name."""
+    from promotion_assets.pipeline.workspace import Workspace
+
+    return Workspace.open(config=ctx.obj["config"], home=ctx.obj["home"])

@@ -1,0 +1,158 @@
+"""The end of an evaluation: the decision, its record in the ledger, and the move to Staging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from promotion_assets.decision.decide import Decision
+from promotion_assets.defs.checks import ALL_GATES_PASSED, check_spec
+from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, table
+from promotion_assets.defs.names import Names, gate_asset
+from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.spec import asset_spec, spoken
+from promotion_assets.pipeline.promoting import record_decision, to_staging
+from promotion_assets.policy.model import ModelPolicy
+
+
+def decision(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
+    """Return the asset that holds the verdict on one version."""
+    key = names.key("decision")
+
+    @dg.multi_asset(
+        name=names.step("decision"),
+        specs=[
+            asset_spec(
+                names,
+                policy,
+                "decision",
+                "The verdict on the version from all gate results, with everything it was "
+                "judged by pinned by digest.",
+                deps=[gate_asset(gate) for gate in policy.gates],
+                kinds={"python"},
+                partitions=names.partitions,
+            )
+        ],
+        partitions_def=names.partitions,
+    )
+    def _decision(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
+        with spoken():
+            made = platform.evaluator(names.model).decide(context.partition_key)
+        return dg.MaterializeResult(asset_key=key, metadata=decision_metadata(made))
+
+    return _decision
+
+
+def audit_record(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
+    """Return the asset that is the decision's entry in the ledger."""
+    key = names.key("audit_record")
+
+    @dg.multi_asset(
+        name=names.step("audit_record"),
+        specs=[
+            asset_spec(
+                names,
+                policy,
+                "audit_record",
+                "The decision's entry in the append-only ledger, signed and chained to the entry "
+                "before. It is written whether the version was approved or rejected.",
+                deps=["decision"],
+                kinds={"sqlite"},
+                partitions=names.partitions,
+            )
+        ],
+        check_specs=[
+            check_spec(
+                ALL_GATES_PASSED,
+                key,
+                "Every required gate let the version through. Blocks the way to Staging.",
+                partitions=names.partitions,
+                blocking=True,
+            )
+        ],
+        partitions_def=names.partitions,
+    )
+    def _audit_record(
+        context: dg.AssetExecutionContext, platform: Platform
+    ) -> Iterator[Materialized | dg.AssetCheckResult]:
+        evaluator = platform.evaluator(names.model)
+        with spoken():
+            made = evaluator.decision(context.partition_key)
+            entry = record_decision(evaluator, made)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "ledger_entry": entry.sequence,
+                "entry_hash": entry.hash,
+                "decision_digest": made.digest,
+                "verdict": dg.MetadataValue.md(_verdict(made)),
+            },
+        )
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=ALL_GATES_PASSED,
+            passed=made.approved,
+            description=made.reason,
+            metadata={"reason": made.reason, "deciding_gates": ", ".join(made.deciding_gates)},
+        )
+
+    return _audit_record
+
+
+def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
+    """Return the asset that moves an approved version to Staging."""
+    key = names.key("staging")
+
+    @dg.multi_asset(
+        name=names.step("staging"),
+        specs=[
+            asset_spec(
+                names,
+                policy,
+                "staging",
+                "The version in Staging. Decision and digests are read from the ledger again "
+                "before it moves, so that materialising this asset alone opens no way around.",
+                deps=["audit_record"],
+                kinds={"mlflow"},
+                partitions=names.partitions,
+            )
+        ],
+        partitions_def=names.partitions,
+    )
+    def _staging(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
+        evaluator = platform.evaluator(names.model)
+        with spoken():
+            sentence, stage = to_staging(
+                evaluator, context.partition_key, actor=f"dagster run {context.run_id}"
+            )
+        return dg.MaterializeResult(asset_key=key, metadata={"result": sentence, "stage": stage})
+
+    return _staging
+
+
+def decision_metadata(made: Decision) -> Metadata:
+    """Return what a decision shows: the verdict in a sentence, every gate in a table, the pins."""
+    return {
+        "verdict": dg.MetadataValue.md(_verdict(made)),
+        "gates": table(
+            [
+                {
+                    "gate": r.gate,
+                    "outcome": SIGNS[r.outcome],
+                    "observed": "" if r.observed is None else f"{r.observed:.4g}",
+                    "limit": "" if r.limit is None else f"{r.limit:.4g}",
+                    "reason": r.reason,
+                }
+                for r in made.results
+            ]
+        ),
+        "pins": dg.MetadataValue.json(made.pins.model_dump(mode="json")),
+        "digest": made.digest,
+        "approved": 1 if made.approved else 0,
+    }
+
+
+def _verdict(made: Decision) -> str:
+    sign = "✅ **approved**" if made.approved else "❌ **rejected**"
+    return f"{sign}: {made.reason}"

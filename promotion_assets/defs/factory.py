@@ -1,0 +1,73 @@
+"""From a policy to Dagster definitions: the same assets for every model that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from promotion_assets.defs.candidate import candidate, scores
+from promotion_assets.defs.decision import audit_record, decision, staging
+from promotion_assets.defs.gates import gate_definition
+from promotion_assets.defs.inputs import evaluation_dataset, production_profile
+from promotion_assets.defs.names import Names
+from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.sensors import new_versions
+from promotion_assets.gates.catalogue import settings_for
+from promotion_assets.policy.model import ModelPolicy, Policy
+
+
+def model_assets(names: Names, policy: ModelPolicy) -> list[dg.AssetsDefinition]:
+    """Return all assets of one model, in the order in which a version goes through them."""
+    gates = settings_for(policy)
+    early = tuple(name for name, (gate, _) in gates.items() if gate.before_loading)
+    return [
+        evaluation_dataset(names, policy),
+        production_profile(names, policy),
+        candidate(names, policy),
+        *(gate_definition(names, policy, gate, settings) for gate, settings in gates.values()),
+        scores(names, policy, early),
+        decision(names, policy),
+        audit_record(names, policy),
+        staging(names, policy),
+    ]
+
+
+def evaluation_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
+    """Return the job that evaluates one version.
+
+    One process runs its steps: a candidate is isolated by us in a child of its own, and a
+    process a step costs seconds each. Another executor is a matter of configuration.
+    """
+    return dg.define_asset_job(
+        names.job,
+        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
+        executor_def=dg.in_process_executor,
+        description=f"Evaluates one version of {names.model}: from the registry to the ledger.",
+        tags={"promotion/job": "evaluate"},
+    )
+
+
+def promotion_definitions(
+    policy: Policy, *, config: Path | None = None, home: Path | None = None
+) -> dg.Definitions:
+    """Return assets, checks, jobs and the sensor for every model of ``policy``.
+
+    Args:
+        config, home: where policy and state are; as the environment says where not given.
+    """
+    taken: set[str] = set()
+    names = [Names.of(model, taken) for model in policy.models]
+    by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
+    jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
+    return dg.Definitions(
+        assets=dg.with_source_code_references(
+            [asset for assets in by_model.values() for asset in assets]
+        ),
+        jobs=list(jobs.values()),
+        sensors=[new_versions(names, jobs)],
+        resources={
+            "platform": Platform(config=str(config or ""), home=str(home or "")),
+        },
+    )

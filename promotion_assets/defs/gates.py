@@ -1,0 +1,77 @@
+"""One asset a gate: it records what the gate found, and a check that says whether it passed.
+
+The check does not block: a blocking check that fails would skip everything downstream, the
+audit record too. What blocks is one check on the audit record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from promotion_assets.defs.checks import PASSED, check_spec
+from promotion_assets.defs.metadata import Materialized, gate_metadata
+from promotion_assets.defs.names import Names, gate_asset
+from promotion_assets.defs.pictures import pictures_of
+from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.spec import asset_spec, spoken
+from promotion_assets.gates.contract import Gate, GateSettings
+from promotion_assets.policy.model import ModelPolicy
+
+
+def gate_definition(
+    names: Names, policy: ModelPolicy, gate: Gate, settings: GateSettings
+) -> dg.AssetsDefinition:
+    """Return the asset of one gate of a model."""
+    asset = gate_asset(gate.name)
+    key = names.key(asset)
+    role = "" if settings.required else " It only informs and never decides."
+
+    @dg.multi_asset(
+        name=names.step(asset),
+        specs=[
+            asset_spec(
+                names,
+                policy,
+                asset,
+                gate.question + role,
+                deps=_reads(gate),
+                kinds={"python"},
+                partitions=names.partitions,
+            )
+        ],
+        check_specs=[check_spec(PASSED, key, gate.question, partitions=names.partitions)],
+        partitions_def=names.partitions,
+    )
+    def _gate(
+        context: dg.AssetExecutionContext, platform: Platform
+    ) -> Iterator[Materialized | dg.AssetCheckResult]:
+        evaluator = platform.evaluator(names.model)
+        with spoken():
+            result = evaluator.judge(context.partition_key, gate.name)
+            pictures = pictures_of(result, evaluator, context.partition_key)
+        yield dg.MaterializeResult(asset_key=key, metadata=gate_metadata(result, pictures))
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=PASSED,
+            passed=result.lets_through,
+            severity=dg.AssetCheckSeverity.ERROR
+            if settings.required
+            else dg.AssetCheckSeverity.WARN,
+            description=result.reason,
+            metadata={"outcome": result.outcome.value, "reason": result.reason},
+        )
+
+    return _gate
+
+
+def _reads(gate: Gate) -> list[str]:
+    deps = ["candidate"]
+    if gate.before_loading:
+        return deps
+    if "production" in gate.reads:
+        deps.append("production_profile")
+    if "scores" in gate.reads:
+        deps += ["evaluation_dataset", "candidate_scores", "champion_scores"]
+    return deps

@@ -1,0 +1,99 @@
+"""The Dagster instance that commands use, and evaluating a version through it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from promotion_assets.decision.decide import Decision
+from promotion_assets.defs.factory import promotion_definitions
+from promotion_assets.defs.names import Names
+from promotion_assets.errors import EvidenceMissing, PromotionError, UsageError
+from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.workspace import Workspace
+
+Progress = Callable[[str], None]
+
+_DEFAULT_CONFIG = "telemetry:\n  enabled: false\n"
+
+
+@contextlib.contextmanager
+def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of ``DAGSTER_HOME``, else one of the workspace's own."""
+    named = workspace.environ.get("DAGSTER_HOME")
+    home = Path(named) if named else workspace.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_DEFAULT_CONFIG)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def evaluate_version(
+    workspace: Workspace,
+    model: str,
+    version: str,
+    instance: dg.DagsterInstance,
+    progress: Progress = lambda _: None,
+) -> Decision:
+    """Evaluate one version in this process, as the assets do it, and return the decision.
+
+    Raises:
+        UsageError: no such model or version.
+        PromotionError: a part failed; the message is that part's own.
+    """
+    evaluator = Evaluator(workspace, model)
+    workspace.registry.facts(model, version)
+    names = _names_of(workspace, model)
+    definitions = promotion_definitions(
+        workspace.policy, config=workspace.config, home=workspace.home
+    )
+    instance.add_dynamic_partitions(names.partitions.name or "", [version])
+    progress(f"evaluating {model} version {version}")
+    result = definitions.resolve_job_def(names.job).execute_in_process(
+        instance=instance,
+        partition_key=version,
+        raise_on_error=False,
+        tags={"promotion/model": model[:255], "promotion/version": version},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    decision = evaluator.folder(version).decision()
+    recorded = workspace.ledger.state(model).decisions.get(version)
+    if decision and recorded and recorded.decision_digest == decision.digest:
+        return decision
+    raise _failure(model, version, result)
+
+
+def _names_of(workspace: Workspace, model: str) -> Names:
+    workspace.policy_of(model)
+    taken: set[str] = set()
+    return next(
+        n for n in [Names.of(m, taken) for m in workspace.policy.models] if n.model == model
+    )
+
+
+def _failure(model: str, version: str, result: dg.ExecuteInProcessResult) -> PromotionError:
+    doing = f"evaluating {model} version {version}"
+    for event in result.all_events:
+        failure = event.step_failure_data if event.is_step_failure else None
+        if failure is None:
+            continue
+        told = failure.user_failure_data
+        if told is not None:
+            said = {name: str(value.value) for name, value in told.metadata.items()}
+            return EvidenceMissing(
+                said.get("doing", doing),
+                said.get("problem", told.description or "a step failed"),
+                said.get("next", "see the run in the Dagster UI"),
+            )
+        message = failure.error_display_string.strip().splitlines()[0] if failure else ""
+        return PromotionError(
+            doing,
+            f"step {event.step_key} failed: {message[:300]}",
+            "see the run in the Dagster UI; nothing was promoted",
+        )
+    return UsageError(doing, "the run ended without a decision", "see the run in the Dagster UI")

@@ -1,0 +1,59 @@
+"""Names of assets, groups, partitions and jobs, derived from the model's name in one place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import dagster as dg
+
+
+@dataclass(frozen=True)
+class Names:
+    """All names of one model's assets.
+
+    Asset keys carry the registered model's own name as their prefix. Dagster allows only
+    letters, digits and underscores in the names of groups, jobs and steps: those get the model's
+    name with everything else replaced, and ``taken`` keeps two models apart that would collide.
+    """
+
+    model: str
+    slug: str
+
+    @classmethod
+    def of(cls, model: str, taken: set[str]) -> Names:
+        """Return names for ``model`` and add its slug to ``taken``."""
+        slug = base = re.sub(r"[^A-Za-z0-9_]", "_", model) or "model"
+        number = 2
+        while slug in taken:
+            slug, number = f"{base}_{number}", number + 1
+        taken.add(slug)
+        return cls(model, slug)
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Return the key of one of the model's assets."""
+        return dg.AssetKey([self.model, asset])
+
+    def step(self, asset: str) -> str:
+        """Return the name of the step that makes an asset."""
+        return f"{self.slug}__{asset}"
+
+    @property
+    def group(self) -> str:
+        """The asset group."""
+        return self.slug
+
+    @property
+    def job(self) -> str:
+        """The job that evaluates one version."""
+        return f"evaluate_{self.slug}"
+
+    @property
+    def partitions(self) -> dg.DynamicPartitionsDefinition:
+        """One partition a registered version."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.model} versions")
+
+
+def gate_asset(gate: str) -> str:
+    """Return the asset name of a gate."""
+    return f"{gate}_gate"

@@ -1,0 +1,247 @@
+"""The steps of one evaluation, from a registered version to its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+from promotion_assets.decision.decide import Decision, decide, pins_of
+from promotion_assets.errors import EvidenceMissing, PromotionError
+from promotion_assets.evaluation.candidate import Candidate
+from promotion_assets.evaluation.contract import FeatureContract
+from promotion_assets.evaluation.dataset import EvaluationDataset
+from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.evaluation.intake import take_candidate
+from promotion_assets.evaluation.profile import FeatureProfile
+from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.gates.catalogue import run_gate, settings_for
+from promotion_assets.gates.contract import Gate, GateResult, GateSettings
+from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
+from promotion_assets.pipeline.code_version import code_version, environment
+from promotion_assets.pipeline.inputs import Inputs
+from promotion_assets.pipeline.records import (
+    VersionFolder,
+    read_latency,
+    read_probes,
+    read_scores,
+    scores_path,
+)
+from promotion_assets.pipeline.scoring_step import score_both
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.policy.model import ModelPolicy
+
+T = TypeVar("T")
+
+NOT_SCORED = ScoringFailure(
+    kind="not_loaded",
+    reason="the version has not been scored; materialise candidate_scores first",
+)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluates versions of one model; each step leaves its result for the later ones."""
+
+    workspace: Workspace
+    model: str
+    segment: str = DEFAULT_SEGMENT
+
+    @cached_property
+    def policy(self) -> ModelPolicy:
+        """The model's policy."""
+        return self.workspace.policy_of(self.model)
+
+    @cached_property
+    def gates(self) -> Mapping[str, tuple[Gate, GateSettings]]:
+        """The policy's gates with their settings, in the policy's order."""
+        return settings_for(self.policy)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """Evaluation dataset and production sample."""
+        return Inputs(self.workspace.home, self.model, self.policy)
+
+    def folder(self, version: str) -> VersionFolder:
+        """Return where the version's evaluation is kept."""
+        return VersionFolder.of(self.workspace.home, self.model, version)
+
+    def take(self, version: str) -> Candidate:
+        """Take the version in from the registry, afresh."""
+        store = self.workspace.store / "artifacts"
+        candidate = take_candidate(self.workspace.registry, self.model, version, store)
+        self.folder(version).write_candidate(candidate)
+        return candidate
+
+    def candidate(self, version: str) -> Candidate:
+        """Return the version as it was taken in.
+
+        Raises:
+            EvidenceMissing: it was not taken in yet.
+        """
+        found = self.folder(version).candidate()
+        if found is None:
+            raise EvidenceMissing(
+                f"evaluating {self.model} version {version}",
+                "the version has not been taken in",
+                "materialise the asset `candidate` first, or run "
+                f"`promotion evaluate {self.model} {version}`",
+            )
+        return found
+
+    @cached_property
+    def champion(self) -> Candidate | None:
+        """The segment's champion, taken in, or ``None`` where the segment has none."""
+        version = self.workspace.ledger.state(self.model).champions.get(self.segment)
+        if version is None:
+            return None
+        return self.folder(version).candidate() or self.take(version)
+
+    def compared_with(self, version: str) -> Candidate | None:
+        """Return the champion that ``version`` is held against; a champion has none."""
+        champion = self.champion
+        return None if champion is None or champion.version == version else champion
+
+    def score(self, version: str) -> tuple[Scores | ScoringFailure, Scores | ScoringFailure | None]:
+        """Score the version and its champion, once each, and time them in turns."""
+        return score_both(
+            self.workspace,
+            self.policy,
+            folder=self.folder(version),
+            candidate=self.candidate(version),
+            champion=self.compared_with(version),
+            dataset=self.inputs.dataset(),
+            refused=self._refused_before_loading(version),
+        )
+
+    def judge(self, version: str, gate: str) -> GateResult:
+        """Put one gate's question; whatever happens, a result is kept and returned."""
+        known, settings = self.gates[gate]
+        evidence = self.evidence(version, only_declared=known.before_loading)
+        result = run_gate(known, evidence, settings, self.workspace.clock)
+        self.folder(version).write_result(result)
+        return result
+
+    def decide(self, version: str) -> Decision:
+        """Make and keep the verdict on the results that are there; a missing one rejects."""
+        evidence = self.evidence(version, only_declared=True)
+        made = decide(
+            self.folder(version).results(self.gates),
+            self.policy,
+            model=self.model,
+            version=version,
+            pins=pins_of(evidence, code_version(), environment()),
+            decided_at=self.workspace.clock(),
+            segment=self.segment,
+        )
+        self.folder(version).write_decision(made)
+        return made
+
+    def decision(self, version: str) -> Decision:
+        """Return the decision that was made last.
+
+        Raises:
+            EvidenceMissing: none was made since the version was taken in.
+        """
+        made = self.folder(version).decision()
+        if made is None:
+            raise EvidenceMissing(
+                f"recording the decision on {self.model} version {version}",
+                "no decision was made since the version was taken in",
+                f"run `promotion evaluate {self.model} {version}`",
+            )
+        return made
+
+    def evidence(self, version: str, *, only_declared: bool = False) -> Evidence:
+        """Gather what is known of the version.
+
+        Args:
+            only_declared: leave out scores, latencies and probes, which a gate that comes before
+                loading must not wait for.
+        """
+        candidate = self.candidate(version)
+        champion = self.compared_with(version)
+        missing: dict[str, str] = {}
+        dataset = _or_why(self.inputs.dataset, "dataset", missing)
+        contract, profile = self._production(candidate, missing)
+        evidence = Evidence(
+            model=self.model,
+            version=version,
+            policy=self.policy,
+            candidate=candidate,
+            dataset=dataset,
+            contract=contract,
+            production_profile=profile,
+            champion=champion,
+            judged_before=self.judged_before(version, dataset),
+            missing=missing,
+        )
+        if only_declared or dataset is None:
+            return evidence
+        return self._with_scores(evidence, dataset)
+
+    def judged_before(self, version: str, dataset: EvaluationDataset | None) -> int:
+        """Count the other versions that were judged on this dataset version."""
+        if dataset is None:
+            return 0
+        decisions = self.workspace.ledger.state(self.model).decisions
+        return sum(
+            1
+            for judged, decision in decisions.items()
+            if judged != version and decision.dataset_digest == dataset.digest
+        )
+
+    def _with_scores(self, evidence: Evidence, dataset: EvaluationDataset) -> Evidence:
+        folder = self.folder(evidence.version)
+        home = self.workspace.home
+        champion = evidence.champion
+        own = folder.failure("scores") or read_scores(
+            scores_path(home, evidence.candidate.digest, dataset.digest)
+        )
+        theirs: Scores | ScoringFailure | None = None
+        if champion is not None:
+            theirs = folder.failure("champion") or read_scores(
+                scores_path(home, champion.digest, dataset.digest)
+            )
+        latency = folder.failure("latency") or read_latency(folder.root / "latency.arrow")
+        return replace(
+            evidence,
+            candidate_scores=own or NOT_SCORED,
+            champion_scores=(theirs or NOT_SCORED) if champion else None,
+            candidate_latency=latency or NOT_SCORED,
+            champion_latency=read_latency(folder.root / "champion_latency.arrow"),
+            candidate_probes=folder.failure("probes")
+            or read_probes(folder.root / "probes.arrow")
+            or NOT_SCORED,
+        )
+
+    def _production(
+        self, candidate: Candidate, missing: dict[str, str]
+    ) -> tuple[FeatureContract | None, FeatureProfile | None]:
+        contract = _or_why(self.inputs.contract, "contract", missing)
+        sample = _or_why(self.inputs.production, "production_profile", missing)
+        if sample is None:
+            return contract, None
+        try:
+            return contract, sample.profile(candidate.profile)
+        except PromotionError as error:
+            missing["production_profile"] = error.problem
+            return contract, None
+
+    def _refused_before_loading(self, version: str) -> GateResult | None:
+        for name, (gate, _) in self.gates.items():
+            if not gate.before_loading:
+                continue
+            result = self.folder(version).result(name) or self.judge(version, name)
+            if not result.lets_through:
+                return result
+        return None
+
+
+def _or_why(read: Callable[[], T], name: str, missing: dict[str, str]) -> T | None:
+    try:
+        return read()
+    except PromotionError as error:
+        missing[name] = f"{error.problem}. Next: {error.next_step}"
+        return None

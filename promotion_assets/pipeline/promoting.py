@@ -1,0 +1,128 @@
+"""From a decision to its entry in the ledger, and from the ledger to a stage."""
+
+from __future__ import annotations
+
+from promotion_assets.decision.decide import Decision
+from promotion_assets.errors import PromotionError, Unreachable
+from promotion_assets.evaluation.artifact import verify
+from promotion_assets.evaluation.intake import take_candidate
+from promotion_assets.lifecycle.events import Recorded, Stage
+from promotion_assets.lifecycle.promotion import adopt as adopt_version
+from promotion_assets.lifecycle.promotion import promote as promote_version
+from promotion_assets.lifecycle.record import record_evaluation
+from promotion_assets.lifecycle.transitions import Facts, Request
+from promotion_assets.pipeline.evaluator import Evaluator
+
+
+def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
+    """Append the decision to the ledger and tag the version with it; repeating changes nothing.
+
+    Raises:
+        LedgerUnreachable: nothing was recorded.
+    """
+    return record_evaluation(
+        evaluator.workspace.ledger,
+        evaluator.workspace.registry,
+        decision,
+        auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
+    )
+
+
+def facts_now(evaluator: Evaluator, version: str) -> Facts:
+    """Return what is true now: artifact bytes in the registry, dataset source, policy, champion.
+
+    Everything is read afresh; nothing that an evaluation left behind is believed.
+    """
+    workspace, policy = evaluator.workspace, evaluator.policy
+    current = take_candidate(
+        workspace.registry, evaluator.model, version, workspace.store / "artifacts"
+    )
+    if current.artifact and current.artifact_dir:
+        verify(current.artifact_dir, current.artifact.digest)
+    champion = workspace.ledger.state(evaluator.model).champions.get(evaluator.segment)
+    return Facts(
+        model_digest=current.digest,
+        dataset_digest=_dataset_digest(evaluator),
+        policy_digest=policy.digest,
+        decision_ttl=policy.decision_ttl,
+        champion_digest=evaluator.champion.digest if champion and evaluator.champion else None,
+    )
+
+
+def promote(
+    evaluator: Evaluator, version: str, to: Stage, *, actor: str, reason: str = ""
+) -> Stage:
+    """Move a version to ``to`` if everything that it needs is there; return its stage after it.
+
+    Raises:
+        TransitionRefused: naming everything that is missing.
+        Conflict: another change of the model was first.
+        RegistryUnreachable, LedgerUnreachable: the next reconciliation finishes what was begun.
+    """
+    workspace = evaluator.workspace
+    request = Request(
+        model=evaluator.model,
+        version=version,
+        to=to,
+        segment=evaluator.segment,
+        actor=actor,
+        reason=reason,
+    )
+    state = promote_version(
+        workspace.ledger,
+        workspace.registry,
+        request,
+        facts_now(evaluator, version),
+        workspace.clock(),
+    )
+    return state.stage(version, evaluator.segment)
+
+
+def to_staging(evaluator: Evaluator, version: str, *, actor: str) -> tuple[str, Stage]:
+    """Move an approved version to Staging, unless it is past it or the policy waits for a person.
+
+    Returns:
+        A sentence that says what happened, and the version's stage.
+    """
+    held = evaluator.workspace.ledger.state(evaluator.model).stage(version, evaluator.segment)
+    if held in (Stage.STAGING, Stage.PRODUCTION):
+        return f"version {version} is in {held} already", held
+    if not evaluator.policy.auto_to_staging:
+        return (
+            "approved; the policy leaves the move to a person: "
+            f"`promotion promote {evaluator.model} {version} --to staging`",
+            held,
+        )
+    reason = "all required gates let it through"
+    stage = promote(evaluator, version, Stage.STAGING, actor=actor, reason=reason)
+    return f"version {version} is in {stage} now", stage
+
+
+def adopt(evaluator: Evaluator, version: str, *, actor: str, reason: str) -> Stage:
+    """Take in a version that served before the ledger began, as the segment's champion.
+
+    Raises:
+        TransitionRefused: the segment has or had a champion, or the reason is too short.
+    """
+    taken = evaluator.take(version)
+    state = adopt_version(
+        evaluator.workspace.ledger,
+        evaluator.workspace.registry,
+        evaluator.model,
+        version,
+        model_digest=taken.digest,
+        actor=actor,
+        reason=reason,
+        segment=evaluator.segment,
+    )
+    return state.stage(version, evaluator.segment)
+
+
+def _dataset_digest(evaluator: Evaluator) -> str:
+    try:
+        return evaluator.inputs.take_dataset().digest
+    except Unreachable:
+        raise
+    except PromotionError:
+        # What cannot be judged on is no current version; the decision's dataset is then not it.
+        return ""

@@ -1,0 +1,119 @@
+"""The platform as it is installed somewhere: its folder, policy, ledger, registry and clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from promotion_assets.adapters.keys import load_signer
+from promotion_assets.adapters.ledger_store import open_ledger
+from promotion_assets.adapters.registry_mirror import MirroringRegistry
+from promotion_assets.audit.ledger import Ledger
+from promotion_assets.errors import UsageError
+from promotion_assets.gates.catalogue import settings_models
+from promotion_assets.policy.load import load_policy
+from promotion_assets.policy.model import ModelPolicy, Policy
+
+CONFIG_NAME = "promotion.yaml"
+HOME_NAME = ".promotion"
+
+
+def utc_now() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything that a step needs, and nothing that it reaches for.
+
+    Attributes:
+        home: ``PROMOTION_HOME``, where state lives.
+        config: the policy file.
+        database_url: the ledger's database.
+        tracking_uri: MLflow's tracking URI; the registry's where ``registry_uri`` is ``None``.
+    """
+
+    home: Path
+    config: Path
+    database_url: str
+    tracking_uri: str
+    registry_uri: str | None
+    environ: Mapping[str, str]
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        home: Path | None = None,
+        config: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Workspace:
+        """Find the policy and the folder, from arguments first, then from the environment.
+
+        Raises:
+            UsageError: there is no policy file.
+        """
+        environ = os.environ if environ is None else environ
+        config = (config or Path(environ.get("PROMOTION_CONFIG") or CONFIG_NAME)).absolute()
+        if not config.is_file():
+            raise UsageError(
+                "opening the platform",
+                f"there is no policy file at {config}",
+                "go to its folder, or name it with --config or PROMOTION_CONFIG; "
+                "`promotion demo` makes one to look at",
+            )
+        named = home or (Path(environ["PROMOTION_HOME"]) if environ.get("PROMOTION_HOME") else None)
+        folder = (named or config.parent / HOME_NAME).absolute()
+        default_mlflow = f"sqlite:///{config.parent / 'mlflow.db'}"
+        return cls(
+            home=folder,
+            config=config,
+            database_url=environ.get("PROMOTION_DATABASE_URL") or f"sqlite:///{folder}/ledger.db",
+            tracking_uri=environ.get("MLFLOW_TRACKING_URI") or default_mlflow,
+            registry_uri=environ.get("MLFLOW_REGISTRY_URI") or None,
+            environ=environ,
+            clock=clock,
+        )
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The validated policy."""
+        return load_policy(self.config, settings=settings_models, environ=self.environ)
+
+    def policy_of(self, model: str) -> ModelPolicy:
+        """Return the policy of ``model``.
+
+        Raises:
+            UsageError: the policy file does not name it.
+        """
+        if model not in self.policy.models:
+            raise UsageError(
+                f"looking up the policy of {model}",
+                f"{self.config.name} has {', '.join(sorted(self.policy.models))} and not {model!r}",
+                "correct the name, or add the model to the policy",
+            )
+        return self.policy.models[model]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, migrated to this release's form."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        signer = load_signer(self.home / "keys", self.environ)
+        return open_ledger(self.database_url, signer, self.clock)
+
+    @cached_property
+    def registry(self) -> MirroringRegistry:
+        """The MLflow registry."""
+        return MirroringRegistry(self.tracking_uri, self.registry_uri)
+
+    @property
+    def store(self) -> Path:
+        """The content-addressed store of artifacts, dataset versions and scores."""
+        return self.home / "store"
