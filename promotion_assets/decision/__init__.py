@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The decision: all gate results in, one verdict out."""

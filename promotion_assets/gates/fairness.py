@@ -1,0 +1,323 @@
+"""Fairness: is any protected group worse off?
+
+Every group of every protected attribute, and their intersections, is measured on its own rows;
+``gate_on`` says which measures decide (see ``group_losses``), the others are reported beside. The
+default is the drop against the champion: a fixed gap between groups stops nearly every real
+model, the champion too, while a group that fares worse than today is what a promotion must not do.
+
+The rule
+--------
+Intervals hold for all groups of one order (single attributes, then pairs) at once, by Šidák, so
+that many groups do not mean many false alarms. Orders are corrected apart, so that looking at
+pairs does not hide a single attribute's loss. A group
+
+- **fails** if its loss is above the limit and its interval shows that there is a loss at all
+  (its lower end is above "no loss"). Where no group of an order is really worse, any of them
+  fails with 2.5 % at most; a group that is really at the limit fails half the time;
+- is **inconclusive** if its loss is above the limit and could still be chance, with the sample that
+  would settle it;
+- **passes** otherwise; with ``decide_on: upper_bound`` only if the whole interval is within the
+  limit, which is proof of no harm and needs far more rows.
+
+The sample: a loss of ``d`` shows once ``d`` is above ``z * se``, where ``z`` is about 3 for ten to
+twenty groups and the ``se`` of a paired AUC difference about ``.4 / sqrt(rows of the rarer
+class)``: some 600 positives for a drop of .05.
+
+A group under the floor (``min_group_rows``, ``min_per_class``) is never judged: it is named as
+inconclusive, and ``small_groups: fail`` makes that count. No protected group configured, or none
+large enough, is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, JsonValue, model_validator
+
+from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
+from promotion_assets.gates.floors import Floor, below_floor
+from promotion_assets.gates.group_judgement import limit_of, measured
+from promotion_assets.gates.group_losses import OF_DECISIONS, How, Loss, Measure, losses
+from promotion_assets.gates.metrics import metric_problem
+from promotion_assets.gates.partitions import Partition, partitions
+from promotion_assets.gates.scored import Answers, answers, without_champion
+from promotion_assets.gates.verdict import NotJudged, conclude, naming, shown
+from promotion_assets.policy.model import ModelPolicy
+from promotion_assets.statistics.simultaneous import simultaneous_level
+
+NAME = "fairness"
+CONFIDENCE = 0.95
+ALL: tuple[Measure, ...] = ("drop_vs_champion", "gap_to_overall", *OF_DECISIONS)
+
+
+class FairnessSettings(GateSettings):
+    """Settings of the fairness gate.
+
+    Attributes:
+        metric: a scikit-learn scorer's name, for the drop and the gap.
+        gate_on: which measures decide.
+        drop_vs_champion, gap_to_overall, tpr_gap, fpr_gap: largest loss of a group.
+        selection_rate_ratio: least ratio to the best group (four fifths).
+        decide_on: see the module's docstring.
+        intersections: ``true`` for pairs of attributes, ``false`` for none, or the largest number
+            of attributes that are crossed.
+        min_group_rows, min_per_class: the floor; the latter for binary models.
+        small_groups: what a group under the floor means.
+        threshold: probability from which a row is predicted positive.
+        favourable: which prediction is the favourable one, for the selection rate.
+        resamples, seed: of the bootstrap, for metrics that need one.
+    """
+
+    metric: str = "roc_auc"
+    gate_on: tuple[Measure, ...] = ("drop_vs_champion",)
+    drop_vs_champion: float = Field(default=0.05, ge=0)
+    gap_to_overall: float = Field(default=0.05, ge=0)
+    selection_rate_ratio: float = Field(default=0.8, gt=0, le=1)
+    tpr_gap: float = Field(default=0.1, ge=0)
+    fpr_gap: float = Field(default=0.1, ge=0)
+    decide_on: Literal["point", "upper_bound"] = "point"
+    intersections: bool | int = True
+    min_group_rows: int = Field(default=100, ge=2)
+    min_per_class: int = Field(default=30, ge=2)
+    small_groups: Literal["report", "fail"] = "report"
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    favourable: Literal["positive", "negative"] = "positive"
+    resamples: int = Field(default=500, ge=100, le=100_000)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _something_decides(self) -> FairnessSettings:
+        if not self.gate_on:
+            raise ValueError("gate_on is empty, so nothing would be judged")
+        if len(set(self.gate_on)) < len(self.gate_on):
+            raise ValueError("gate_on names a measure twice")
+        if self.max_order < 1:
+            raise ValueError(f"intersections must be true, false or at least 1: {self.max_order}")
+        return self
+
+    @property
+    def max_order(self) -> int:
+        """The largest number of attributes that are crossed."""
+        if isinstance(self.intersections, bool):
+            return 2 if self.intersections else 1
+        return self.intersections
+
+    def contradictions(self, policy: ModelPolicy) -> tuple[str, ...]:
+        """Return what in ``policy`` does not fit these settings."""
+        found = []
+        if not policy.groups:
+            found.append("fairness has no protected groups to judge: add groups to the model")
+        problem = metric_problem(self.metric, policy.task)
+        if problem:
+            found.append(f"metric {problem}")
+        for measure in self.gate_on:
+            if measure in OF_DECISIONS and policy.task != "binary":
+                found.append(f"gate_on names {measure}, which only a binary model has")
+        return tuple(found)
+
+
+def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
+    """Measure every protected group and hold the measures of ``gate_on`` against their limits."""
+    given = answers(NAME, evidence)
+    gate_on, also = _deciding_measures(given, evidence, settings)
+    divided = partitions(_groups(given, evidence), settings.max_order)
+    how = How(
+        settings.metric,
+        evidence.policy.task,
+        settings.threshold,
+        settings.favourable,
+        settings.resamples,
+        settings.seed,
+    )
+    floor = Floor(
+        settings.min_group_rows, settings.min_per_class, binary=evidence.policy.task == "binary"
+    )
+    found = _judged_groups(divided, given, gate_on, settings, how, floor)
+    small = [m for part in divided for m in below_floor(part, given.labels, floor)]
+    deciding = sorted(found, key=lambda m: _rank(m, settings))
+    if settings.small_groups == "fail":
+        deciding += small
+    if not deciding:
+        raise _none_large_enough(evidence, small, settings)
+    names = ", ".join(f"{m.subject} ({m.reason.split(': ')[0]})" for m in small[:3])
+    more = f" and {len(small) - 3} more" if len(small) > 3 else ""
+    unjudged = f"too small to judge: {names}{more}" if small else ""
+    result = conclude(
+        NAME,
+        deciding,
+        passed_reason=_passed(deciding),
+        details={
+            "groups": _table(divided, given, settings, how, floor),
+            "gate_on": list[JsonValue](gate_on),
+            "metric": settings.metric,
+            "too_small": [m.subject for m in small],
+        },
+        also="; ".join(words for words in (also, unjudged) if words),
+    )
+    if settings.small_groups == "report":
+        result = result.model_copy(update={"measurements": (*result.measurements, *small)})
+    return result
+
+
+def _deciding_measures(
+    given: Answers, evidence: Evidence, settings: FairnessSettings
+) -> tuple[tuple[Measure, ...], str]:
+    if given.champion is not None or "drop_vs_champion" not in settings.gate_on:
+        return settings.gate_on, ""
+    if evidence.policy.first_version is None:
+        raise without_champion(NAME, evidence)
+    # What stands in for the comparison is the absolute question, never nothing.
+    kept = tuple(m for m in settings.gate_on if m != "drop_vs_champion") or ("gap_to_overall",)
+    return kept, f"first version: judged on {', '.join(kept)} instead of a champion"
+
+
+def _groups(given: Answers, evidence: Evidence) -> dict[str, np.typing.NDArray[np.object_]]:
+    labels = [group.label for group in evidence.policy.groups]
+    if not labels:
+        raise NotJudged(
+            naming(NAME, evidence),
+            "the policy names no protected groups, so nobody's disadvantage would be seen",
+            "add groups to the model in the policy, or remove the fairness gate knowingly",
+        )
+    absent = [label for label in labels if label not in given.dataset.groups]
+    if absent:
+        raise NotJudged(
+            naming(NAME, evidence),
+            f"the evaluation dataset has no rows by {', '.join(absent)}",
+            "add the column to the dataset, or correct groups in the policy",
+        )
+    return {label: given.dataset.groups[label] for label in labels}
+
+
+def _judged_groups(
+    divided: Sequence[Partition],
+    given: Answers,
+    gate_on: Sequence[Measure],
+    settings: FairnessSettings,
+    how: How,
+    floor: Floor,
+) -> list[Measurement]:
+    found: list[Measurement] = []
+    for order in sorted({part.order for part in divided}):
+        family = [
+            (part, floor.large_enough(part, given.labels))
+            for part in divided
+            if part.order == order
+        ]
+        count = sum(len(judged) for _, judged in family)
+        if not count:
+            continue
+        level = simultaneous_level(CONFIDENCE, count)
+        for part, judged in family:
+            for measure in gate_on:
+                by_group = losses(measure, part, judged, given, how, level)
+                found += [
+                    measured(
+                        measure,
+                        part.names[g],
+                        by_group.get(g),
+                        limit=limit_of(settings, measure),
+                        decide_on=settings.decide_on,
+                        metric=settings.metric,
+                        family=count,
+                        rows=int(part.sizes[g]),
+                    )
+                    for g in judged
+                ]
+    return found
+
+
+def _rank(measurement: Measurement, settings: FairnessSettings) -> tuple[int, float]:
+    """Single attributes first, then the loss that exceeds its limit most."""
+    order = measurement.subject.count(" & ")
+    observed, limit = measurement.observed, measurement.limit
+    if observed is None or limit is None:
+        return order, 0.0
+    excess = limit - observed if measurement.direction == "min" else observed - limit
+    return order, -excess
+
+
+def _none_large_enough(
+    evidence: Evidence, small: Sequence[Measurement], settings: FairnessSettings
+) -> NotJudged:
+    names = ", ".join(m.subject for m in small[:5])
+    needed = max((m.needed_sample_size or 0 for m in small), default=0)
+    return NotJudged(
+        naming(NAME, evidence),
+        f"no group has {settings.min_group_rows} rows with {settings.min_per_class} of each class "
+        f"({names})",
+        f"evaluate on more rows, about {needed:,} in a group, or lower the floor knowingly",
+        outcome=Outcome.INCONCLUSIVE,
+    )
+
+
+def _passed(deciding: Sequence[Measurement]) -> str:
+    worst = min(
+        (m for m in deciding if m.observed is not None and m.limit is not None),
+        key=lambda m: _room(m),
+        default=None,
+    )
+    if worst is None:
+        return "no group is worse off"
+    return (
+        f"no group of {len({m.subject for m in deciding})} is worse off; closest to its limit is "
+        f"{worst.subject} with {worst.name} {shown(worst.observed)}, limit {shown(worst.limit)}"
+    )
+
+
+def _room(measurement: Measurement) -> float:
+    observed, limit = measurement.observed or 0.0, measurement.limit or 0.0
+    return observed - limit if measurement.direction == "min" else limit - observed
+
+
+def _table(
+    divided: Sequence[Partition],
+    given: Answers,
+    settings: FairnessSettings,
+    how: How,
+    floor: Floor,
+) -> list[JsonValue]:
+    """One row a group with every measure that can be computed, each with its own 95 % interval."""
+    reported = ALL if how.task == "binary" else ALL[:2]
+    rows: list[JsonValue] = []
+    for part in divided:
+        large = floor.large_enough(part, given.labels)
+        # A bootstrap for each pair of attributes costs more than a table is worth.
+        if how.metric != "roc_auc" and part.order > 1:
+            continue
+        by_measure = {m: losses(m, part, large, given, how, CONFIDENCE) for m in reported}
+        for g in large:
+            row: dict[str, JsonValue] = {
+                "group": part.names[g],
+                "order": part.order,
+                "rows": int(part.sizes[g]),
+            }
+            for name, loss in _flat(by_measure, g):
+                row[name] = loss
+            rows.append(row)
+    return rows
+
+
+def _flat(by_measure: dict[Measure, dict[int, Loss]], g: int) -> Iterator[tuple[str, float]]:
+    for measure, by_group in by_measure.items():
+        loss = by_group.get(g)
+        if loss is None:
+            continue
+        yield measure, loss.value
+        if measure == "drop_vs_champion":
+            yield "drop_low", loss.low
+            yield "drop_high", loss.high
+            yield "champion", loss.other
+        if measure == "gap_to_overall":
+            yield "candidate", loss.own
+
+
+GATE = Gate(
+    name=NAME,
+    question="Is any protected group worse off?",
+    settings=FairnessSettings,
+    evaluate=evaluate,
+)

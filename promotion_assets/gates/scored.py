@@ -1,0 +1,133 @@
+"""The scores that gates read: present, finite, of the right rows and the right artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from promotion_assets.evaluation.candidate import Candidate
+from promotion_assets.evaluation.dataset import EvaluationDataset
+from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.evaluation.scores import Floats, Scores, ScoringFailure
+from promotion_assets.gates.contract import Outcome
+from promotion_assets.gates.verdict import NotJudged, naming
+
+EVALUATE_AGAIN = "evaluate the version again; if it stays, look at the candidate_scores asset"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Labels and answers in the same row order.
+
+    Attributes:
+        labels: as in ``EvaluationDataset.labels``, shape (rows,).
+        candidate: its answers, as in ``Scores.values``.
+        champion: the same of the champion; ``None`` where the segment has none.
+    """
+
+    labels: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    candidate: Floats
+    champion: Floats | None
+    dataset: EvaluationDataset
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
+
+
+def answers(gate: str, evidence: Evidence) -> Answers:
+    """Return what candidate and champion answered.
+
+    Raises:
+        NotJudged: the dataset is absent or empty, either version was not scored, or the scores
+            are not of these rows or not of this artifact.
+    """
+    dataset = _dataset(gate, evidence)
+    candidate = _values(
+        gate, evidence, "candidate", evidence.candidate, evidence.candidate_scores, dataset
+    )
+    champion = None
+    if evidence.champion is not None:
+        champion = _values(
+            gate, evidence, "champion", evidence.champion, evidence.champion_scores, dataset
+        )
+    return Answers(dataset.labels, candidate, champion, dataset)
+
+
+def without_champion(gate: str, evidence: Evidence) -> NotJudged:
+    """Return the refusal for a comparison that no champion is there for."""
+    return NotJudged(
+        naming(gate, evidence),
+        "there is no champion to compare with, and the policy does not say what stands in for it",
+        "add a first_version stanza with the reason to the policy, or adopt what serves now with "
+        "`promotion adopt`",
+        outcome=Outcome.INCONCLUSIVE,
+    )
+
+
+def _dataset(gate: str, evidence: Evidence) -> EvaluationDataset:
+    dataset = evidence.dataset
+    if dataset is None:
+        raise NotJudged(
+            naming(gate, evidence),
+            evidence.missing.get("dataset", "there is no evaluation dataset version"),
+            "materialise the evaluation_dataset asset",
+        )
+    if len(dataset.labels) == 0:
+        raise NotJudged(
+            naming(gate, evidence),
+            "the evaluation dataset has no rows",
+            "point dataset.uri at labelled rows",
+        )
+    if not np.isfinite(np.asarray(dataset.labels, dtype=np.float64)).all():
+        raise NotJudged(
+            naming(gate, evidence),
+            "labels of the evaluation dataset are not all numbers",
+            "remove or mend the rows without a label",
+        )
+    return dataset
+
+
+def _values(
+    gate: str,
+    evidence: Evidence,
+    who: str,
+    version: Candidate,
+    scores: Scores | ScoringFailure | None,
+    dataset: EvaluationDataset,
+) -> Floats:
+    doing = naming(gate, evidence)
+    if scores is None:
+        words = evidence.missing.get(f"{who}_scores", f"the {who} was not scored")
+        raise NotJudged(doing, words, EVALUATE_AGAIN)
+    if isinstance(scores, ScoringFailure):
+        # What refuses the champion is no gate of this candidate, so it explains nothing here.
+        cause = scores.because_of if who == "candidate" else None
+        raise NotJudged(
+            doing,
+            f"the {who} could not be scored ({scores.kind}): {scores.reason.rstrip('. ')}",
+            "mend the model and register a new version"
+            if who == "candidate"
+            else "look at the champion_scores asset",
+            because_of=cause,
+        )
+    problem = _mismatch(scores, version, dataset)
+    if problem:
+        raise NotJudged(doing, f"the {who}'s scores {problem}", EVALUATE_AGAIN)
+    return scores.values
+
+
+def _mismatch(scores: Scores, version: Candidate, dataset: EvaluationDataset) -> str:
+    if scores.dataset_digest != dataset.digest:
+        return "are of another version of the evaluation dataset"
+    if not version.digest or scores.model_digest != version.digest:
+        return "are of another artifact than the one that is judged"
+    if len(scores.values) != len(dataset.labels):
+        return f"are {len(scores.values)} for {len(dataset.labels)} rows"
+    if not np.isfinite(scores.values).all():
+        count = int(np.count_nonzero(~np.isfinite(scores.values)))
+        return f"hold {count} values that are not finite numbers"
+    return ""
