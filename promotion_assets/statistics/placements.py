@@ -1,192 +1,278 @@
-"""Placements: the share of the other class that each row is ranked right against.
+"""Placements: how many rows of the other class each row is ranked right against.
 
-The kernel behind :mod:`roc`. Rows with one score are a *block*; a *segment* is a run of blocks
-that is ranked by itself (a group). Everything is computed for all segments at once.
+The kernel behind :mod:`roc`. For a positive row that is the number of negatives below it, for a
+negative one the number of positives above it; ties count half. They are kept as counts, which
+are exact in floating point, and become shares last.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from promotion_assets.statistics.binning import Bins
-from promotion_assets.statistics.checks import Bools, Floats, Ints
+from promotion_assets.statistics.checks import Bools, Floats
+from promotion_assets.statistics.ranking import Codes, Ranking
 
-Codes = npt.NDArray[np.signedinteger]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Counts of both classes by block, ascending by score within each segment.
-
-    Attributes:
-        positives, negatives: rows of either class in each block, shape (blocks,).
-        segment_starts: index of each segment's first block, and the number of blocks at the end;
-            shape (segments + 1,). A segment may be empty.
-    """
-
-    positives: Floats
-    negatives: Floats
-    segment_starts: Ints
-
-    @property
-    def segments(self) -> int:
-        """Number of segments."""
-        return len(self.segment_starts) - 1
-
-    @property
-    def segment_of(self) -> Ints:
-        """Each block's segment, shape (blocks,)."""
-        return np.repeat(np.arange(self.segments), np.diff(self.segment_starts))
+# Rows handled at a time, so that intermediate results stay in the cache.
+BLOCK_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Moments:
-    """AUC and the two variances of placements, by segment; NaN where undefined.
+    """What one run of rows says about one AUC.
 
     Attributes:
-        auc: mean placement; needs both classes.
-        positive_variance, negative_variance: sample variances (``n - 1``) of placements.
         positives, negatives: rows of either class.
-        tolerance: half the share of pairs that lie in one block: how far the AUC can be from
-            that of the rows if blocks are bins.
+        auc: mean placement; NaN where a class is absent.
+        positive_variance, negative_variance: sample variances (``n - 1``) of placements as
+            shares; NaN for a single row.
+        tolerance: how far ``auc`` may be from that of the rows, for binned scores.
     """
 
-    auc: Floats
-    positive_variance: Floats
-    negative_variance: Floats
-    positives: Floats
-    negatives: Floats
-    tolerance: Floats
+    positives: int
+    negatives: int
+    auc: float
+    positive_variance: float
+    negative_variance: float
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """The rows in order of segment and score, and where blocks begin.
+class Placed:
+    """Placements of all rows under one model, in the order of its ranking.
 
     Attributes:
-        order: row numbers in that order; rows of no segment are left out.
-        block_starts: position in ``order`` of each block's first row, shape (blocks,).
-        segment_starts: as in :class:`Blocks`.
+        ranking: the order, and where groups begin.
+        truth: labels in that order.
+        counts: placements as counts, in that order.
     """
 
-    order: Ints
-    block_starts: Ints
-    segment_starts: Ints
+    ranking: Ranking
+    truth: Bools
+    counts: Floats
+
+    def groups(self) -> list[slice]:
+        """Return each group's stretch of the order."""
+        starts = self.ranking.starts.tolist()
+        return [slice(a, b) for a, b in pairwise(starts)]
+
+    def by_row(self, rows: int) -> Floats:
+        """Return the counts in the rows' own order, shape (rows,); 0 for rows of no group."""
+        result = np.zeros(rows)
+        result[self.ranking.order] = self.counts
+        return result
 
 
-def rank(scores: Floats, codes: Codes | None = None, segments: int = 1) -> Ranking:
-    """Sort the rows once; with ``codes``, each segment by itself (code -1 is left out)."""
-    order = np.argsort(scores)
-    if codes is not None:
-        # A stable sort of 16-bit keys is a radix sort in numpy: it costs a third of the first.
-        key_type = np.int16 if segments < 2**15 else np.int64
-        by_code = codes[order].astype(key_type)
-        order = order[np.argsort(by_code, kind="stable")]
-        order = order[int(np.count_nonzero(codes < 0)) :]
-    ordered = scores[order]
-    is_start = np.empty(len(order), dtype=np.bool_)
-    is_start[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=is_start[1:])
-    if codes is None:
-        row_starts = np.array([0, len(order)])
-    else:
-        sizes = np.bincount(codes[order], minlength=segments)
-        row_starts = np.concatenate(([0], np.cumsum(sizes)))
-        is_start[row_starts[:-1][sizes > 0]] = True
-    block_starts = np.flatnonzero(is_start)
-    return Ranking(order, block_starts, np.searchsorted(block_starts, row_starts))
-
-
-def blocks_of(labels: Bools, ranking: Ranking) -> Blocks:
-    """Count both classes by block."""
+def place(labels: Bools, ranking: Ranking) -> Placed:
+    """Return the placements of all rows, each group by itself."""
     truth = labels[ranking.order]
-    rows, starts = len(truth), ranking.block_starts
-    if len(starts) == rows:
-        positives = truth.astype(np.float64)
-        return Blocks(positives, 1.0 - positives, ranking.segment_starts)
-    sizes = np.diff(starts, append=rows).astype(np.float64)
-    positives = np.add.reduceat(truth, starts, dtype=np.float64)
-    return Blocks(positives, sizes - positives, ranking.segment_starts)
+    placed = Placed(ranking, truth, np.empty(len(truth)))
+    for part in placed.groups():
+        _place_run(truth[part], ranking.scores[part], placed.counts[part])
+    return placed
 
 
-def block_placements(blocks: Blocks) -> tuple[Floats, Floats]:
-    """Return the placement of a positive and of a negative in each block, shapes (blocks,).
+def _place_run(truth: Bools, ordered: Floats, out: Floats) -> None:
+    """Write the placements of one run of ascending scores into ``out``."""
+    rows = len(truth)
+    if np.any(ordered[1:] == ordered[:-1]):
+        _place_ties(truth, ordered, out)
+        return
+    # At row k (from 0): k less the positives before it, or all positives less those before it.
+    total, before = float(np.count_nonzero(truth)), 0.0
+    for start in range(0, rows, BLOCK_ROWS):
+        block = slice(start, min(start + BLOCK_ROWS, rows))
+        positive = truth[block].astype(np.float64)
+        placed = np.cumsum(positive, out=out[block])
+        after = before + float(placed[-1])
+        placed -= positive
+        np.subtract(total - before, placed, out=placed)
+        positive *= np.arange(block.start - total, block.stop - total)
+        placed += positive
+        before = after
 
-    They are NaN in a segment that has no row of the other class.
+
+def _place_ties(truth: Bools, ordered: Floats, out: Floats) -> None:
+    rows = len(truth)
+    positives_to = np.zeros(rows + 1)
+    np.cumsum(truth, out=positives_to[1:])
+    start = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    end = np.append(start[1:], rows)
+    positives_below = (positives_to[start] + positives_to[end]) / 2
+    negatives_below = (start + end) / 2 - positives_below
+    sizes = end - start
+    out[:] = np.where(
+        truth,
+        np.repeat(negatives_below, sizes),
+        np.repeat(positives_to[-1] - positives_below, sizes),
+    )
+
+
+def auc_of_run(truth: Bools, counts: Floats) -> tuple[int, int, float]:
+    """Return a run's positives, its negatives and its AUC (NaN where a class is absent)."""
+    positives = int(np.count_nonzero(truth))
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        return positives, negatives, np.nan
+    ranked_right = 0.0
+    for start in range(0, len(truth), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        ranked_right += float(np.sum(counts[block] * truth[block]))
+    return positives, negatives, ranked_right / positives / negatives
+
+
+def variances_of_run(truth: Bools, counts: Floats, mean: float) -> tuple[float, float]:
+    """Return the sample variances over positives and over negatives of placements as shares.
+
+    Args:
+        truth, counts: labels, and placements as counts (or the difference of two such).
+        mean: of the shares, which is the same in both classes: the AUC, or the difference.
+
+    Returns:
+        NaN for a class of a single row.
     """
-    positives_below, positives = _below(blocks.positives, blocks)
-    negatives_below, negatives = _below(blocks.negatives, blocks)
+    rows = len(truth)
+    positives = int(np.count_nonzero(truth))
+    negatives = rows - positives
+    of_positive = of_all = 0.0
+    for start in range(0, rows, BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        positive = truth[block].astype(np.float64)
+        share = positive * (1.0 / negatives - 1.0 / positives)
+        share += 1.0 / positives
+        share *= counts[block]
+        share -= mean
+        share *= share
+        of_all += float(share.sum())
+        # Not a dot product: BLAS would start threads for each block.
+        share *= positive
+        of_positive += float(share.sum())
+    # What is left by rounding alone is no variance.
+    noise = 1e-24 * rows
+    spread = np.array([of_positive, of_all - of_positive])
+    spread[spread < noise] = 0.0
+    return (
+        float(spread[0]) / (positives - 1) if positives > 1 else np.nan,
+        float(spread[1]) / (negatives - 1) if negatives > 1 else np.nan,
+    )
+
+
+def moments_of_run(truth: Bools, counts: Floats) -> Moments:
+    """Return the moments of one group's placements."""
+    positives, negatives, auc = auc_of_run(truth, counts)
+    if np.isnan(auc):
+        return Moments(positives, negatives, auc, np.nan, np.nan)
+    return Moments(positives, negatives, auc, *variances_of_run(truth, counts, auc))
+
+
+@dataclass(frozen=True)
+class BinnedTable:
+    """Counts of both classes by group and bin, and the placements that follow from them.
+
+    Attributes:
+        cells: each row's index into the flattened tables, shape (rows,); negative for a row
+            of no group.
+        counts: shape (groups, bins, 2), the last axis by label.
+        placements: as shares, same shape; NaN where the other class is absent.
+    """
+
+    cells: npt.NDArray[np.intp]
+    counts: Floats
+    placements: Floats
+
+
+def binned_table(labels: Bools, bins: Bins, codes: Codes | None, groups: int) -> BinnedTable:
+    """Count both classes by group and bin; a bin's rows count as tied."""
+    size = 2 * bins.count
+    cells = np.empty(len(labels), dtype=np.intp)
+    lookup = 2 * bins.bin_of_cell
+    for start in range(0, len(labels), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        part = cells[block]
+        lookup.take(bins.cell[block], out=part, mode="clip")
+        part += labels[block]
+        if codes is not None:
+            part += size * codes[block].astype(np.intp)
+    inside = cells if codes is None or codes.min() >= 0 else cells[codes >= 0]
+    counts = np.bincount(inside, minlength=size * groups).astype(np.float64)
+    counts = counts.reshape(groups, bins.count, 2)
+    running = np.cumsum(counts, axis=1)
+    middle = running - counts / 2
+    totals = running[:, -1:, :]
+    placements = np.empty_like(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_positive = (negatives_below + 0.5 * blocks.negatives) / negatives
-        of_negative = (positives - positives_below - 0.5 * blocks.positives) / positives
-    return of_positive, of_negative
+        placements[..., 1] = middle[..., 0] / totals[..., 0]
+        placements[..., 0] = 1.0 - middle[..., 1] / totals[..., 1]
+    return BinnedTable(cells, counts, placements)
 
 
-def _below(counts: Floats, blocks: Blocks) -> tuple[Floats, Floats | float]:
-    """Return, by block, the rows of ``counts`` in lower blocks, and in the whole segment."""
-    running = np.concatenate(([0.0], np.cumsum(counts)))
-    if blocks.segments == 1:
-        return running[:-1], float(running[-1])
-    at_start = running[blocks.segment_starts]
-    segment_of = blocks.segment_of
-    return running[:-1] - at_start[segment_of], np.diff(at_start)[segment_of]
-
-
-def row_placements(labels: Bools, ranking: Ranking, blocks: Blocks) -> Floats:
-    """Return each row's placement, shape (rows,); 0 where the row is in no segment."""
-    of_positive, of_negative = block_placements(blocks)
-    order = ranking.order
-    if len(ranking.block_starts) < len(order):
-        sizes = np.diff(ranking.block_starts, append=len(order))
-        of_positive, of_negative = np.repeat(of_positive, sizes), np.repeat(of_negative, sizes)
-    result = np.zeros(len(labels))
-    result[order] = np.where(labels[order], of_positive, of_negative)
+def moments_of_table(table: BinnedTable) -> list[Moments]:
+    """Return the moments of every group, with how far its AUC may be from that of the rows."""
+    result = []
+    for counts, placed in zip(table.counts, table.placements, strict=True):
+        negatives, positives = counts.sum(axis=0).tolist()
+        if not positives or not negatives:
+            result.append(Moments(int(positives), int(negatives), np.nan, np.nan, np.nan))
+            continue
+        auc = float(counts[:, 1] @ placed[:, 1]) / positives
+        spread = np.einsum("bc,bc->c", counts, (placed - auc) ** 2)
+        result.append(
+            Moments(
+                int(positives),
+                int(negatives),
+                auc,
+                float(spread[1]) / (positives - 1) if positives > 1 else np.nan,
+                float(spread[0]) / (negatives - 1) if negatives > 1 else np.nan,
+                0.5 * float(counts[:, 0] @ counts[:, 1]) / (positives * negatives),
+            )
+        )
     return result
 
 
-def binned_blocks(labels: Bools, bins: Bins, codes: Codes | None, segments: int) -> Blocks:
-    """Count both classes by segment and bin; empty bins stay."""
-    cells = _cells(labels, bins, codes)
-    if codes is not None and codes.min() < 0:
-        cells = cells[codes >= 0]
-    counts = np.bincount(cells, minlength=2 * segments * bins.count).astype(np.float64)
-    starts = np.arange(segments + 1) * bins.count
-    return Blocks(counts[1::2].copy(), counts[0::2].copy(), starts)
+def gap_squares(
+    labels: Bools,
+    tables: tuple[BinnedTable, BinnedTable],
+    codes: Codes | None,
+    means: Floats,
+) -> tuple[Floats, Bools]:
+    """Return sums of squares of the row-wise differences of placements about their means.
 
+    Args:
+        means: of the differences, by group.
 
-def binned_placements(labels: Bools, bins: Bins, blocks: Blocks, codes: Codes | None) -> Floats:
-    """Return each row's placement among bins, shape (rows,); any value for rows of no segment."""
-    of_positive, of_negative = block_placements(blocks)
-    table = np.empty(2 * len(of_positive))
-    table[0::2], table[1::2] = of_negative, of_positive
-    return np.asarray(table[_cells(labels, bins, codes)], dtype=np.float64)
-
-
-def _cells(labels: Bools, bins: Bins, codes: Codes | None) -> npt.NDArray[np.intp]:
-    cells = 2 * bins.index
-    if codes is not None:
-        cells += (2 * bins.count) * codes.astype(np.intp)
-    cells += labels
-    return cells
-
-
-def moments_of(blocks: Blocks) -> Moments:
-    """Return AUC and variances of placements of every segment."""
-    segment_of = blocks.segment_of
-    of_positive, of_negative = block_placements(blocks)
-
-    def total(weights: Floats) -> Floats:
-        return np.bincount(segment_of, weights=weights, minlength=blocks.segments)
-
-    positives, negatives = total(blocks.positives), total(blocks.negatives)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        auc = total(blocks.positives * np.nan_to_num(of_positive)) / positives
-        auc[(positives == 0) | (negatives == 0)] = np.nan
-        mean = auc[segment_of]
-        spread_positive = total(blocks.positives * (of_positive - mean) ** 2) / (positives - 1)
-        spread_negative = total(blocks.negatives * (of_negative - mean) ** 2) / (negatives - 1)
-        tolerance = 0.5 * total(blocks.positives * blocks.negatives) / (positives * negatives)
-    return Moments(auc, spread_positive, spread_negative, positives, negatives, tolerance)
+    Returns:
+        The sums, shape (groups, 2), the last axis by label; and whether any row of the group has
+        a difference at all, shape (groups,).
+    """
+    groups = len(means)
+    flat = [np.nan_to_num(table.placements.reshape(-1)) for table in tables]
+    squares, changed = np.zeros(2 * (groups + 1)), np.zeros(groups + 1)
+    padded = np.append(0.0, means)
+    for start in range(0, len(labels), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        gap = flat[0].take(tables[0].cells[block], mode="clip")
+        gap -= flat[1].take(tables[1].cells[block], mode="clip")
+        if codes is None:
+            changed[1] += np.count_nonzero(gap)
+            gap -= means[0]
+            gap *= gap
+            of_all = float(gap.sum())
+            gap *= labels[block]
+            of_positive = float(gap.sum())
+            squares[2:] += (of_all - of_positive, of_positive)
+            continue
+        # Code -1 becomes group 0 of a padded table, dropped below.
+        group = codes[block].astype(np.intp) + 1
+        changed += np.bincount(group, weights=gap != 0.0, minlength=groups + 1)
+        gap -= padded[group]
+        gap *= gap
+        group *= 2
+        group += labels[block]
+        squares += np.bincount(group, weights=gap, minlength=len(squares))
+    spread = squares.reshape(-1, 2)[1:]
+    spread[spread < 1e-24 * len(labels)] = 0.0
+    return spread, changed[1:] > 0

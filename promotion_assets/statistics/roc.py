@@ -28,6 +28,8 @@ the interval.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,16 +44,24 @@ from promotion_assets.statistics.checks import (
 )
 from promotion_assets.statistics.estimates import Difference, Estimate, rows_needed
 from promotion_assets.statistics.placements import (
-    Codes,
+    BinnedTable,
     Moments,
-    binned_blocks,
-    binned_placements,
-    blocks_of,
-    moments_of,
-    rank,
-    row_placements,
+    Placed,
+    auc_of_run,
+    binned_table,
+    gap_squares,
+    moments_of_run,
+    moments_of_table,
+    place,
+    variances_of_run,
 )
-from promotion_assets.statistics.roc_intervals import difference_of, estimate_of
+from promotion_assets.statistics.ranking import Codes, rank
+from promotion_assets.statistics.roc_intervals import (
+    estimate_of,
+    paired_delong,
+    same_order,
+    square_and_add,
+)
 
 
 def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -65,7 +75,8 @@ def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
         ValueError: for one class only, NaN or infinite scores, or shapes that differ.
     """
     truth, values = both_classes(labels, scores)
-    return float(moments_of(blocks_of(truth, rank(values))).auc[0])
+    placed = place(truth, rank(values))
+    return auc_of_run(placed.truth, placed.counts)[2]
 
 
 def auc_estimate(
@@ -186,24 +197,18 @@ def both_classes(
     return truth, values
 
 
-def estimates_from(
-    moments: Moments, confidence: float, tolerance: Floats | None = None
-) -> tuple[Estimate | None, ...]:
-    """Return each segment's AUC with its interval, ``None`` where a class is absent."""
-    slack = np.zeros(len(moments.auc)) if tolerance is None else tolerance
-    return tuple(
-        estimate_of(
-            float(moments.auc[g]),
-            float(moments.positive_variance[g]),
-            float(moments.negative_variance[g]),
-            int(moments.positives[g]),
-            int(moments.negatives[g]),
-            confidence,
-            float(slack[g]),
-        )
-        if moments.positives[g] and moments.negatives[g]
-        else None
-        for g in range(len(moments.auc))
+def estimate_from(moments: Moments, confidence: float) -> Estimate | None:
+    """Return the AUC that ``moments`` describe with its interval; ``None`` without a class."""
+    if not moments.positives or not moments.negatives:
+        return None
+    return estimate_of(
+        moments.auc,
+        moments.positive_variance,
+        moments.negative_variance,
+        moments.positives,
+        moments.negatives,
+        confidence,
+        moments.tolerance,
     )
 
 
@@ -216,10 +221,78 @@ def _by_group(
     bins: int | None,
 ) -> tuple[Estimate | None, ...]:
     if bins is None:
-        ranking = rank(values, codes, n_groups)
-        return estimates_from(moments_of(blocks_of(truth, ranking)), confidence)
-    moments = moments_of(binned_blocks(truth, rank_bins(values, bins), codes, n_groups))
-    return estimates_from(moments, confidence, moments.tolerance)
+        placed = place(truth, rank(values, codes, n_groups))
+        moments = [moments_of_run(placed.truth[g], placed.counts[g]) for g in placed.groups()]
+    else:
+        moments = moments_of_table(binned_table(truth, rank_bins(values, bins), codes, n_groups))
+    return tuple(estimate_from(m, confidence) for m in moments)
+
+
+def _exact_differences(
+    one: Placed, two: Placed, rows: int, confidence: float
+) -> tuple[Difference | None, ...]:
+    second = two.by_row(rows)[one.ranking.order]
+    return tuple(
+        _exact_difference(one.truth[part], one.counts[part], second[part], confidence)
+        for part in one.groups()
+    )
+
+
+def _exact_difference(
+    truth: Bools, first: Floats, second: Floats, confidence: float
+) -> Difference | None:
+    positives, negatives, one = auc_of_run(truth, first)
+    if not positives or not negatives:
+        return None
+    two = auc_of_run(truth, second)[2]
+    gap = first - second
+    if not gap.any():
+        return same_order(one, positives, negatives, confidence)
+    spreads = variances_of_run(truth, gap, one - two)
+    difference = paired_delong(one, two, spreads, positives, negatives, confidence)
+    if difference is not None:
+        return difference
+    singles = [estimate_from(moments_of_run(truth, c), confidence) for c in (first, second)]
+    assert singles[0] is not None
+    assert singles[1] is not None
+    return square_and_add(singles[0], singles[1])
+
+
+def _binned_differences(
+    truth: Bools,
+    tables: tuple[BinnedTable, BinnedTable],
+    codes: Codes | None,
+    n_groups: int,
+    confidence: float,
+) -> tuple[Difference | None, ...]:
+    moments = [moments_of_table(table) for table in tables]
+    # The mean of the gaps is the difference of the AUCs, in either class.
+    means = np.array([a.auc - b.auc for a, b in zip(*moments, strict=True)])
+    spread, changed = gap_squares(truth, tables, codes, np.nan_to_num(means))
+    return tuple(
+        _binned_difference(a, b, spread[g], bool(changed[g]), confidence)
+        for g, (a, b) in enumerate(zip(*moments, strict=True))
+    )
+
+
+def _binned_difference(
+    a: Moments, b: Moments, squares: Floats, changed: bool, confidence: float
+) -> Difference | None:
+    one, two = estimate_from(a, confidence), estimate_from(b, confidence)
+    if one is None or two is None:
+        return None
+    positives, negatives = a.positives, a.negatives
+    if not changed:
+        same = same_order(one.value, positives, negatives, confidence)
+        slack = one.tolerance + two.tolerance
+        return replace(same, low=same.low - slack, high=same.high + slack, tolerance=slack)
+    spreads = (
+        float(squares[1]) / (positives - 1) if positives > 1 else np.nan,
+        float(squares[0]) / (negatives - 1) if negatives > 1 else np.nan,
+    )
+    tolerance = a.tolerance + b.tolerance
+    delong = paired_delong(a.auc, b.auc, spreads, positives, negatives, confidence, tolerance)
+    return square_and_add(one, two) if delong is None else delong
 
 
 def _differences(
@@ -230,44 +303,13 @@ def _differences(
     confidence: float,
     bins: int | None,
 ) -> tuple[Difference | None, ...]:
-    singles: list[tuple[Estimate | None, ...]] = []
-    placed: list[Floats] = []
-    for values in scores:
-        if bins is None:
-            ranking = rank(values, codes, n_groups)
-            blocks = blocks_of(truth, ranking)
-            moments = moments_of(blocks)
-            singles.append(estimates_from(moments, confidence))
-            placed.append(row_placements(truth, ranking, blocks))
-        else:
-            binned = rank_bins(values, bins)
-            blocks = binned_blocks(truth, binned, codes, n_groups)
-            moments = moments_of(blocks)
-            singles.append(estimates_from(moments, confidence, moments.tolerance))
-            placed.append(binned_placements(truth, binned, blocks, codes))
-    gap = placed[0] - placed[1]
-    segment = 2 * (np.zeros(len(truth), dtype=np.intp) if codes is None else codes) + truth
-    if codes is not None and (inside := codes >= 0).sum() < len(codes):
-        gap, segment = gap[inside], segment[inside]
-    size = 2 * n_groups
-    rows = np.bincount(segment, minlength=size)
-    changed = np.bincount(segment, weights=gap != 0.0, minlength=size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(segment, weights=gap, minlength=size) / rows
-        spread = np.bincount(segment, weights=(gap - mean[segment]) ** 2, minlength=size)
-        variance = spread / (rows - 1)
-    return tuple(
-        difference_of(
-            one,
-            two,
-            float(variance[2 * g + 1]),
-            float(variance[2 * g]),
-            int(rows[2 * g + 1]),
-            int(rows[2 * g]),
-            confidence,
-            identical=not changed[2 * g : 2 * g + 2].any(),
-        )
-        if one is not None and two is not None
-        else None
-        for g, (one, two) in enumerate(zip(*singles, strict=True))
+    first, second = scores
+    if bins is None:
+        one = place(truth, rank(first, codes, n_groups))
+        two = place(truth, rank(second, codes, n_groups))
+        return _exact_differences(one, two, len(truth), confidence)
+    tables = (
+        binned_table(truth, rank_bins(first, bins), codes, n_groups),
+        binned_table(truth, rank_bins(second, bins), codes, n_groups),
     )
+    return _binned_differences(truth, tables, codes, n_groups, confidence)

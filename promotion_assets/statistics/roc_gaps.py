@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from promotion_assets.statistics.checks import Floats, as_codes, as_confidence
+from promotion_assets.statistics.checks import Bools, Floats, as_codes, as_confidence
 from promotion_assets.statistics.estimates import Difference, Estimate
-from promotion_assets.statistics.placements import blocks_of, moments_of, rank, row_placements
-from promotion_assets.statistics.roc import both_classes, estimates_from
-from promotion_assets.statistics.roc_intervals import difference_of
+from promotion_assets.statistics.placements import moments_of_run, place
+from promotion_assets.statistics.ranking import rank
+from promotion_assets.statistics.roc import both_classes, estimate_from
+from promotion_assets.statistics.roc_intervals import paired_delong, square_and_add
 
 
 def auc_gap_by_group(
@@ -44,58 +45,56 @@ def auc_gap_by_group(
     truth, values = both_classes(labels, scores)
     groups = as_codes(codes, n_groups, len(truth))
     level = as_confidence(confidence)
-    whole = rank(values)
-    whole_blocks = blocks_of(truth, whole)
-    overall = estimates_from(moments_of(whole_blocks), level)[0]
-    ranking = rank(values, groups, n_groups)
-    blocks = blocks_of(truth, ranking)
-    singles = estimates_from(moments_of(blocks), level)
+    placed = place(truth, rank(values))
+    overall = estimate_from(moments_of_run(placed.truth, placed.counts), level)
     assert overall is not None
+    grouped = place(truth, rank(values, groups, n_groups))
+    outer = _influence(placed.by_row(len(truth)), truth, overall.value)
+    shared_by_all = [float(np.sum(outer[truth == label] ** 2)) for label in (False, True)]
+    result: list[Difference | None] = []
+    for part in grouped.groups():
+        own_truth, rows = grouped.truth[part], grouped.ranking.order[part]
+        single = estimate_from(moments_of_run(own_truth, grouped.counts[part]), level)
+        if single is None:
+            result.append(None)
+            continue
+        inner = _influence(grouped.counts[part], own_truth, single.value)
+        variances, sizes = [], []
+        for label in (False, True):
+            kept = own_truth == label
+            size = int(np.count_nonzero(kept))
+            u, w = inner[kept], outer[rows[kept]]
+            own = float(u @ u) * size / (size - 1) if size > 1 else math.nan
+            variances.append(own - 2 * float(u @ w) + shared_by_all[label])
+            sizes.append(size)
+        result.append(_gap(single, overall, variances, sizes, level))
+    return tuple(result)
 
-    rows = np.bincount(truth, minlength=2)
-    outer = (row_placements(truth, whole, whole_blocks) - overall.value) / rows[truth.astype(int)]
-    constant = np.bincount(truth, weights=outer**2, minlength=2)
-    inside = groups >= 0
-    segment = 2 * groups[inside].astype(np.intp) + truth[inside]
-    size = 2 * n_groups
-    group_rows = np.bincount(segment, minlength=size)
-    value = np.array([s.value if s is not None else math.nan for s in singles])
-    inner = row_placements(truth, ranking, blocks)[inside] - value[segment // 2]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inner /= group_rows[segment]
-        own = np.bincount(segment, weights=inner**2, minlength=size)
-        own *= group_rows / (group_rows - 1)
-    shared = np.bincount(segment, weights=inner * outer[inside], minlength=size)
-    variance = own - 2 * shared + np.tile(constant, n_groups)
-    return tuple(
-        _gap(single, overall, variance[2 * g : 2 * g + 2], group_rows[2 * g : 2 * g + 2], level)
-        for g, single in enumerate(singles)
-    )
+
+def _influence(counts: Floats, truth: Bools, auc: float) -> Floats:
+    """Return what each row adds to the error of the AUC: its placement's deviation, weighted."""
+    positives = int(np.count_nonzero(truth))
+    negatives = len(truth) - positives
+    share = counts / np.where(truth, negatives, positives)
+    weighted: Floats = (share - auc) / np.where(truth, positives, negatives)
+    return weighted
 
 
 def _gap(
-    single: Estimate | None,
+    single: Estimate,
     overall: Estimate,
-    variance: Floats,
-    rows: npt.NDArray[np.integer],
+    variances: list[float],
+    sizes: list[int],
     confidence: float,
-) -> Difference | None:
-    if single is None:
-        return None
-    negatives, positives = int(rows[0]), int(rows[1])
+) -> Difference:
+    negatives, positives = sizes
     if single.n == overall.n:
         return Difference(
             overall.value, overall.value, 0.0, 0.0, 0.0, confidence, single.n, 1.0,
             "the group is all rows", 0.0,
         )  # fmt: skip
-    gap = difference_of(
-        single,
-        overall,
-        max(0.0, float(variance[1])) * positives,
-        max(0.0, float(variance[0])) * negatives,
-        positives,
-        negatives,
-        confidence,
-        identical=False,
-    )
+    spreads = (max(0.0, variances[1]) * positives, max(0.0, variances[0]) * negatives)
+    gap = paired_delong(single.value, overall.value, spreads, positives, negatives, confidence)
+    if gap is None:
+        gap = square_and_add(single, overall)
     return replace(gap, method=f"{gap.method}, group against all rows")

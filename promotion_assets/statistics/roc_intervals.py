@@ -75,59 +75,76 @@ def newcombe_auc(
     return float(low), float(high)
 
 
-def difference_of(
-    first: Estimate,
-    second: Estimate,
-    positive_variance: float,
-    negative_variance: float,
+def paired_delong(
+    first: float,
+    second: float,
+    spreads: tuple[float, float],
     positives: int,
     negatives: int,
     confidence: float,
-    *,
-    identical: bool,
-) -> Difference:
-    """Return the paired difference of two AUCs.
+    tolerance: float = 0.0,
+) -> Difference | None:
+    """Return the paired difference of two AUCs, or ``None`` where the rows show no variance.
 
     Args:
-        first, second: the single estimates, used where the difference shows no variance.
-        positive_variance, negative_variance: sample variances of the row-wise differences of
-            placements.
-        identical: whether every row has the same placement under both models.
+        first, second: the two AUCs.
+        spreads: sample variances, over positives and over negatives, of the row-wise
+            differences of placements.
     """
-    value = first.value - second.value
-    tolerance = first.tolerance + second.tolerance
-    n = positives + negatives
-    variance, freedom = variance_and_freedom(
-        positive_variance, negative_variance, positives, negatives
+    variance, freedom = variance_and_freedom(*spreads, positives, negatives)
+    if not variance > 0.0:
+        return None
+    value, std_error = first - second, math.sqrt(variance)
+    reach = float(stdtrit(freedom, 0.5 + confidence / 2)) * std_error + tolerance
+    return Difference(
+        first=first,
+        second=second,
+        difference=value,
+        low=max(-1.0, value - reach),
+        high=min(1.0, value + reach),
+        confidence=confidence,
+        n=positives + negatives,
+        p_value=min(1.0, 2.0 * float(stdtr(freedom, -abs(value) / std_error))),
+        method="paired DeLong (t)",
+        std_error=std_error,
+        tolerance=tolerance,
+        degrees_of_freedom=freedom,
     )
-    z = float(ndtri(0.5 + confidence / 2))
-    if identical:
-        bound = -math.expm1(math.log1p(-confidence) / min(positives, negatives))
-        low, high, std_error, p_value = -bound, bound, bound / z, 1.0
-        method, freedom = "zero-event bound (both order every row alike)", math.inf
-    elif variance > 0.0:
-        std_error = math.sqrt(variance)
-        reach = float(stdtrit(freedom, 0.5 + confidence / 2)) * std_error
-        low, high = value - reach, value + reach
-        p_value = 2.0 * float(stdtr(freedom, -abs(value) / std_error))
-        method = "paired DeLong (t)"
-    else:
-        low = value - math.hypot(first.value - first.low, second.high - second.value)
-        high = value + math.hypot(first.high - first.value, second.value - second.low)
-        std_error, freedom = (high - low) / (2.0 * z), math.inf
-        p_value = 2.0 * float(stdtr(math.inf, -abs(value) / std_error))
-        method = "Newcombe square-and-add (no variance in the sample)"
+
+
+def same_order(value: float, positives: int, negatives: int, confidence: float) -> Difference:
+    """Return the difference of two models that rank every row alike: 0, within what is unseen."""
+    bound = -math.expm1(math.log1p(-confidence) / min(positives, negatives))
+    return Difference(
+        first=value,
+        second=value,
+        difference=0.0,
+        low=-bound,
+        high=bound,
+        confidence=confidence,
+        n=positives + negatives,
+        p_value=1.0,
+        method="zero-event bound (both order every row alike)",
+        std_error=bound / float(ndtri(0.5 + confidence / 2)),
+    )
+
+
+def square_and_add(first: Estimate, second: Estimate) -> Difference:
+    """Return the difference of two estimates from their own intervals, as if independent."""
+    value = first.value - second.value
+    low = value - math.hypot(first.value - first.low, second.high - second.value)
+    high = value + math.hypot(first.high - first.value, second.value - second.low)
+    std_error = (high - low) / (2.0 * float(ndtri(0.5 + first.confidence / 2)))
     return Difference(
         first=first.value,
         second=second.value,
         difference=value,
-        low=max(-1.0, low - tolerance),
-        high=min(1.0, high + tolerance),
-        confidence=confidence,
-        n=n,
-        p_value=min(1.0, p_value),
-        method=method,
+        low=max(-1.0, low),
+        high=min(1.0, high),
+        confidence=first.confidence,
+        n=first.n,
+        p_value=min(1.0, 2.0 * float(stdtr(math.inf, -abs(value) / std_error))),
+        method="Newcombe square-and-add (no variance in the sample)",
         std_error=std_error,
-        tolerance=tolerance,
-        degrees_of_freedom=freedom,
+        tolerance=first.tolerance + second.tolerance,
     )
