@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -70,13 +69,10 @@ def _copy(name: str, target: Path) -> None:
 def _register(home: DemoHome, environ: Mapping[str, str], report: Report) -> None:
     log = home.logs / "register.log"
     command = [sys.executable, "-m", "promotion_assets.demo.register", str(home.root)]
-    environment = home.environment(environ)
-    # Training may use both cores; only the measuring of latencies may not.
-    environment.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     with (
         log.open("wb") as errors,
         subprocess.Popen(  # noqa: S603 - our own module
-            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            command, env=home.environment(environ), stdout=subprocess.PIPE, stderr=errors, text=True
         ) as process,
     ):
         assert process.stdout is not None
