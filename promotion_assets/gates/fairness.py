@@ -30,7 +30,7 @@ large enough, is never a pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ from pydantic import Field, JsonValue, model_validator
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
 from promotion_assets.gates.floors import Floor, below_floor
-from promotion_assets.gates.group_judgement import limit_of, measured
+from promotion_assets.gates.group_judgement import measured
 from promotion_assets.gates.group_losses import OF_DECISIONS, How, Loss, Measure, losses
 from promotion_assets.gates.metrics import metric_problem
 from promotion_assets.gates.partitions import Partition, partitions
@@ -61,6 +61,8 @@ class FairnessSettings(GateSettings):
         gate_on: which measures decide.
         drop_vs_champion, gap_to_overall, tpr_gap, fpr_gap: largest loss of a group.
         selection_rate_ratio: least ratio to the best group (four fifths).
+        first_version_gap: limit of ``gap_to_overall`` where a first version is judged without
+            a champion, in place of the drop; wider, because nearly every real model has gaps.
         decide_on: see the module's docstring.
         intersections: ``true`` for pairs of attributes, ``false`` for none, or the largest number
             of attributes that are crossed.
@@ -78,6 +80,7 @@ class FairnessSettings(GateSettings):
     selection_rate_ratio: float = Field(default=0.8, gt=0, le=1)
     tpr_gap: float = Field(default=0.1, ge=0)
     fpr_gap: float = Field(default=0.1, ge=0)
+    first_version_gap: float = Field(default=0.1, ge=0)
     decide_on: Literal["point", "upper_bound"] = "point"
     intersections: bool | int = True
     min_group_rows: int = Field(default=100, ge=2)
@@ -97,6 +100,10 @@ class FairnessSettings(GateSettings):
         if self.max_order < 1:
             raise ValueError(f"intersections must be true, false or at least 1: {self.max_order}")
         return self
+
+    def limit_of(self, measure: Measure) -> float:
+        """Return the limit of ``measure``."""
+        return float(getattr(self, measure))
 
     @property
     def max_order(self) -> int:
@@ -122,7 +129,7 @@ class FairnessSettings(GateSettings):
 def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
     """Measure every protected group and hold the measures of ``gate_on`` against their limits."""
     given = answers(NAME, evidence)
-    gate_on, also = _deciding_measures(given, evidence, settings)
+    limits, also = _deciding_limits(given, evidence, settings)
     divided = partitions(_groups(given, evidence), settings.max_order)
     how = How(
         settings.metric,
@@ -135,7 +142,7 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
     floor = Floor(
         settings.min_group_rows, settings.min_per_class, binary=evidence.policy.task == "binary"
     )
-    found = _judged_groups(divided, given, gate_on, settings, how, floor)
+    found = _judged_groups(divided, given, limits, settings, how, floor)
     small = [m for part in divided for m in below_floor(part, given.labels, floor)]
     deciding = sorted(found, key=lambda m: _rank(m, settings))
     if settings.small_groups == "fail":
@@ -151,27 +158,31 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
         passed_reason=_passed(deciding),
         details={
             "groups": _table(divided, given, settings, how, floor),
-            "gate_on": list[JsonValue](gate_on),
+            "limits": {str(measure): limit for measure, limit in limits.items()},
             "metric": settings.metric,
             "too_small": [m.subject for m in small],
         },
         also="; ".join(words for words in (also, unjudged) if words),
     )
-    if settings.small_groups == "report":
-        result = result.model_copy(update={"measurements": (*result.measurements, *small)})
-    return result
+    if settings.small_groups == "fail":
+        return result
+    # Intersections are named in the details; hundreds of them would bury the rest.
+    named = [m for m in small if " & " not in m.subject]
+    return result.model_copy(update={"measurements": (*result.measurements, *named)})
 
 
-def _deciding_measures(
+def _deciding_limits(
     given: Answers, evidence: Evidence, settings: FairnessSettings
-) -> tuple[tuple[Measure, ...], str]:
-    if given.champion is not None or "drop_vs_champion" not in settings.gate_on:
-        return settings.gate_on, ""
+) -> tuple[dict[Measure, float], str]:
+    limits = {measure: settings.limit_of(measure) for measure in settings.gate_on}
+    if given.champion is not None or "drop_vs_champion" not in limits:
+        return limits, ""
     if evidence.policy.first_version is None:
         raise without_champion(NAME, evidence)
     # What stands in for the comparison is the absolute question, never nothing.
-    kept = tuple(m for m in settings.gate_on if m != "drop_vs_champion") or ("gap_to_overall",)
-    return kept, f"first version: judged on {', '.join(kept)} instead of a champion"
+    del limits["drop_vs_champion"]
+    limits.setdefault("gap_to_overall", settings.first_version_gap)
+    return limits, f"first version: judged on {', '.join(limits)} instead of a champion"
 
 
 def _groups(given: Answers, evidence: Evidence) -> dict[str, np.typing.NDArray[np.object_]]:
@@ -195,7 +206,7 @@ def _groups(given: Answers, evidence: Evidence) -> dict[str, np.typing.NDArray[n
 def _judged_groups(
     divided: Sequence[Partition],
     given: Answers,
-    gate_on: Sequence[Measure],
+    limits: Mapping[Measure, float],
     settings: FairnessSettings,
     how: How,
     floor: Floor,
@@ -212,14 +223,14 @@ def _judged_groups(
             continue
         level = simultaneous_level(CONFIDENCE, count)
         for part, judged in family:
-            for measure in gate_on:
+            for measure, limit in limits.items():
                 by_group = losses(measure, part, judged, given, how, level)
                 found += [
                     measured(
                         measure,
                         part.names[g],
                         by_group.get(g),
-                        limit=limit_of(settings, measure),
+                        limit=limit,
                         decide_on=settings.decide_on,
                         metric=settings.metric,
                         family=count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from promotion_assets.gates.contract import Interval, Measurement, Outcome
 from promotion_assets.gates.group_losses import Loss, Measure
@@ -18,11 +18,6 @@ NEXT: dict[Measure, str] = {
     "tpr_gap": "look at the positives of this group that are missed",
     "fpr_gap": "look at the negatives of this group that are taken for positives",
 }
-
-
-def limit_of(settings: Any, measure: Measure) -> float:
-    """Return the limit that ``settings`` sets for ``measure``."""
-    return float(getattr(settings, measure))
 
 
 def measured(
@@ -69,7 +64,11 @@ def measured(
         sample_size=loss.n,
         needed_sample_size=needed,
         outcome=outcome,
-        reason=_sentence(measure, subject, loss, limit, interval, outcome, needed, metric, rows),
+        reason=(
+            ""
+            if outcome is Outcome.PASSED
+            else _sentence(measure, subject, loss, limit, interval, outcome, needed, metric, rows)
+        ),
     )
 
 
@@ -123,7 +122,5 @@ def _sentence(
     said = f"{subject}: {what}; limit {side} {shown(limit)}, {rows:,} rows"
     if outcome is Outcome.FAILED:
         return f"{said}. Next: {NEXT[measure]}"
-    if outcome is Outcome.INCONCLUSIVE:
-        rest = f"about {needed:,} such rows would settle it" if needed else "it may be chance"
-        return f"{said}: the data cannot tell, {rest}"
-    return said
+    rest = f"about {needed:,} such rows would settle it" if needed else "it may be chance"
+    return f"{said}: the data cannot tell, {rest}"

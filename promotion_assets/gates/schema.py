@@ -47,10 +47,8 @@ NUMPY_NAMES = {
     "datetime64[ns]": "datetime",
 }
 
-Verdict = Literal[
-    "same", "widened", "absent, optional", "missing", "may be absent", "type", "extra"
-]
-BROKEN: tuple[Verdict, ...] = ("missing", "may be absent", "type")
+Verdict = Literal["same", "widened", "absent, optional", "missing", "may be empty", "type", "extra"]
+BROKEN: tuple[Verdict, ...] = ("missing", "type")
 
 
 class SchemaSettings(GateSettings):
@@ -59,12 +57,12 @@ class SchemaSettings(GateSettings):
     Attributes:
         extra_columns: what it means that the pipeline delivers columns that the model does not
             use. MLflow ignores them, so ``report`` is the default.
-        optional_columns: what it means that the contract may leave out a column that the model
-            requires.
+        nullable_columns: what it means that a column which the model requires may hold no value
+            in some rows. MLflow asks only that the column is there, so ``report`` is the default.
     """
 
     extra_columns: Literal["report", "fail"] = "report"
-    optional_columns: Literal["report", "fail"] = "fail"
+    nullable_columns: Literal["report", "fail"] = "report"
 
 
 def evaluate(evidence: Evidence, settings: SchemaSettings) -> GateResult:
@@ -72,8 +70,8 @@ def evaluate(evidence: Evidence, settings: SchemaSettings) -> GateResult:
     signature, contract = _signature(evidence), _contract(evidence)
     rows = compare(signature.inputs, contract.columns)
     broken = list(BROKEN)
-    if settings.optional_columns == "report":
-        broken.remove("may be absent")
+    if settings.nullable_columns == "fail":
+        broken.append("may be empty")
     if settings.extra_columns == "fail":
         broken.append("extra")
     faults = [row for row in rows if row["verdict"] in broken]
@@ -103,7 +101,7 @@ def compare(inputs: Sequence[Column], delivered: Sequence[Column]) -> list[dict[
     """Return the two-way difference, one row a column: the signature's order, then extra ones.
 
     Each row has ``column``, ``model`` and ``pipeline`` (a type, ``?`` behind an optional one,
-    ``None`` where absent), ``verdict`` and ``fits``.
+    ``None`` where absent), ``verdict`` and ``fits`` (whether MLflow takes it).
     """
     by_name = {column.name: column for column in delivered}
     rows = [_row(column, by_name.get(column.name)) for column in inputs]
@@ -127,7 +125,7 @@ def _row(asked: Column, delivered: Column | None) -> dict[str, JsonValue]:
     elif not fits(delivered.type, asked.type):
         verdict = "type"
     elif asked.required and not delivered.required:
-        verdict = "may be absent"
+        verdict = "may be empty"
     else:
         verdict = "same" if delivered.type == asked.type else "widened"
     return _as_row(asked.name, asked, delivered, verdict)
@@ -156,8 +154,8 @@ def _sentence(faults: Sequence[dict[str, JsonValue]], contract: FeatureContract)
         match row["verdict"]:
             case "missing":
                 words.append(f"{name} ({asked}) is not delivered")
-            case "may be absent":
-                words.append(f"{name} is required by the model and optional in the contract")
+            case "may be empty":
+                words.append(f"{name} is required by the model and may be empty in production")
             case "type":
                 words.append(f"{name} is delivered as {delivered} and declared as {asked}")
             case _:
