@@ -71,6 +71,9 @@ class DemoHome:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DAGSTER_HOME": str(self.dagster),
             "DO_NOT_TRACK": "1",
+            # Two OpenMP threads on two busy cores wait for each other: 27 s for what one thread
+            # trains in 2.4 s.
+            "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         }
 

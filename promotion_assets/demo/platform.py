@@ -47,7 +47,7 @@ class LocalPlatform:
     @staticmethod
     def _is_judged(workspace: Workspace, model: str, version: str) -> bool:
         evaluator = Evaluator(workspace, model)
-        judged = workspace.ledger.state(model).judged.get(version)
+        judged = workspace.ledger.state(model).decisions.get(version)
         return judged is not None and (judged.dataset_digest, judged.policy_digest) == (
             evaluator.inputs.dataset_digest(),
             evaluator.policy.digest,
