@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import uuid
 import warnings
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promotion_assets.adapters.expectations.offline_docs import make_offline
+from promotion_assets.adapters.expectations.data_docs import data_docs_page
 from promotion_assets.adapters.expectations.outcome import ExpectationOutcome
 from promotion_assets.errors import StorageUnreachable
 
@@ -39,21 +38,20 @@ def great_expectations() -> Any:
 def run_suite(
     table: pd.DataFrame, expectations: Sequence[Any], *, suite_name: str, docs_dir: Path
 ) -> tuple[list[ExpectationOutcome], Path]:
-    """Validate ``table``, write Data Docs to ``docs_dir`` and return outcomes and the index page.
+    """Validate ``table``, write its Data Docs page and return the outcomes and the page.
 
     Args:
         table: the rows that are looked at.
         expectations: instances, each with a sentence for people in ``meta["sentence"]``.
         suite_name: the suite's name, and the data's in Data Docs.
-        docs_dir: replaced as a whole.
+        docs_dir: where the page goes; an earlier one there is replaced.
 
     Raises:
-        StorageUnreachable: Data Docs cannot be written.
+        StorageUnreachable: the page cannot be written.
     """
     gx = great_expectations()
-    draft = docs_dir.parent / f".{docs_dir.name}-{uuid.uuid4().hex}"
-    with _ONE_AT_A_TIME, _quiet(), _written(docs_dir):
-        context = _context(gx, draft)
+    with _ONE_AT_A_TIME, _quiet():
+        context = _context(gx)
         suite = context.suites.add(
             gx.ExpectationSuite(name=suite_name, expectations=list(expectations))
         )
@@ -68,16 +66,8 @@ def run_suite(
         result = definition.run(
             batch_parameters={"dataframe": table}, result_format=_result_format(table)
         )
-        try:
-            context.build_data_docs()
-            make_offline(draft)
-            if docs_dir.exists():
-                shutil.rmtree(docs_dir)
-            draft.rename(docs_dir)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    outcomes = [outcome_of(found) for found in result.results]
-    return outcomes, docs_dir / "index.html"
+        page = data_docs_page(context)
+    return [outcome_of(found) for found in result.results], _written(page, docs_dir)
 
 
 def outcome_of(found: Any) -> ExpectationOutcome:
@@ -101,7 +91,7 @@ def outcome_of(found: Any) -> ExpectationOutcome:
     )
 
 
-def _context(gx: Any, site: Path) -> Any:
+def _context(gx: Any) -> Any:
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -113,17 +103,6 @@ def _context(gx: Any, site: Path) -> Any:
             store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
             analytics_enabled=False,
             progress_bars={"globally": False},
-            data_docs_sites={
-                "promotion": {
-                    "class_name": "SiteBuilder",
-                    "show_how_to_buttons": False,
-                    "store_backend": {
-                        "class_name": "TupleFilesystemStoreBackend",
-                        "base_directory": str(site.absolute()),
-                    },
-                    "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                }
-            },
         ),
     )
 
@@ -141,17 +120,21 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _written(docs_dir: Path) -> Iterator[None]:
+def _written(page: str, docs_dir: Path) -> Path:
+    target = docs_dir / "index.html"
+    draft = docs_dir / f".{uuid.uuid4().hex}"
     try:
-        docs_dir.parent.mkdir(parents=True, exist_ok=True)
-        yield
+        docs_dir.mkdir(parents=True, exist_ok=True)
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(target)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise StorageUnreachable(
             f"Writing Data Docs to {docs_dir}",
             str(error),
             "make room or mend the access rights there, then run again",
         ) from error
+    return target
 
 
 def _exception(found: Any) -> str | None:
@@ -193,12 +176,21 @@ def plain(value: Any) -> Any:
 
 def _words(observed: Any) -> str:
     if isinstance(observed, dict) and "unexpected" in observed:
-        examples = ", ".join(str(item) for item in observed["examples"])
-        return f"{observed['unexpected']} of {observed['of']} rows" + (
-            f", such as {examples}" if examples and examples != "None" else ""
-        )
+        examples = ", ".join(_short(item) for item in observed["examples"] if item is not None)
+        told = f"{observed['unexpected']} of {observed['of']} rows do not hold"
+        return f"{told}, such as {examples}" if examples else told
     if isinstance(observed, list) and observed and isinstance(observed[0], dict):
-        return "; ".join(
-            ", ".join(f"{key} {item}" for key, item in row.items()) for row in observed[:5]
-        ) + (f" and {len(observed) - 5} more" if len(observed) > 5 else "")
-    return str(observed)
+        rows = "; ".join(_row(row) for row in observed[:5])
+        return rows + (f" and {len(observed) - 5} more" if len(observed) > 5 else "")
+    if isinstance(observed, dict):
+        return ", ".join(f"{key}: {_short(value)}" for key, value in list(observed.items())[:10])
+    return _short(observed)
+
+
+def _row(row: dict[str, Any]) -> str:
+    rest = ", ".join(f"{key} {_short(item)}" for key, item in row.items() if key != "feature")
+    return f"{row['feature']} ({rest})" if "feature" in row else rest
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
