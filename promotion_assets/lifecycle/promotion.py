@@ -202,8 +202,12 @@ def finish(
     intent: IntentRecorded,
     *,
     finished_by: str = "writer",
+    only: Sequence[str] | None = None,
 ) -> ModelState:
     """Mirror an open intent and record it as done; return the state after it.
+
+    Args:
+        only: the versions to mirror, where some of the touched ones are not in the registry.
 
     Raises:
         Conflict: if somebody else has closed the intent otherwise.
@@ -218,7 +222,7 @@ def finish(
         closing = closing_events(state, intent, finished_by)
         after = fold(intent.model, closing, state)
         if not mirrored:
-            write_mirror(registry, after, touched_by(intent))
+            write_mirror(registry, after, touched_by(intent) if only is None else only)
             mirrored = True
         try:
             ledger.append(closing, expect_sequence=state.sequence)
