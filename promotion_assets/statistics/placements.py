@@ -138,6 +138,8 @@ def variances_of_run(truth: Bools, counts: Floats, mean: float) -> tuple[float, 
     rows = len(truth)
     positives = int(np.count_nonzero(truth))
     negatives = rows - positives
+    if not positives or not negatives:
+        return np.nan, np.nan
     of_positive = of_all = 0.0
     for start in range(0, rows, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
@@ -164,8 +166,6 @@ def variances_of_run(truth: Bools, counts: Floats, mean: float) -> tuple[float, 
 def moments_of_run(truth: Bools, counts: Floats) -> Moments:
     """Return the moments of one group's placements."""
     positives, negatives, auc = auc_of_run(truth, counts)
-    if np.isnan(auc):
-        return Moments(positives, negatives, auc, np.nan, np.nan)
     return Moments(positives, negatives, auc, *variances_of_run(truth, counts, auc))
 
 

@@ -94,7 +94,7 @@ def _gap(
             "the group is all rows", 0.0,
         )  # fmt: skip
     spreads = (max(0.0, variances[1]) * positives, max(0.0, variances[0]) * negatives)
-    gap = paired_delong(single.value, overall.value, spreads, positives, negatives, confidence)
+    gap = paired_delong(single, overall, spreads, positives, negatives)
     if gap is None:
         gap = square_and_add(single, overall)
     return replace(gap, method=f"{gap.method}, group against all rows")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtr, stdtrit
 
 from promotion_assets.statistics.estimates import Difference, Estimate
+
+DELONG = "DeLong (logit, t)"
 
 
 def variance_and_freedom(
@@ -32,7 +35,6 @@ def estimate_of(
     positives: int,
     negatives: int,
     confidence: float,
-    tolerance: float = 0.0,
 ) -> Estimate:
     """Return one AUC with its interval: DeLong's on the logit scale, or Newcombe's method 5."""
     variance, freedom = variance_and_freedom(
@@ -45,13 +47,26 @@ def estimate_of(
         reach /= value * (1.0 - value)
         center = float(logit(value))
         low, high = float(expit(center - reach)), float(expit(center + reach))
-        method = "DeLong (logit, t)"
+        method = DELONG
     else:
         low, high = newcombe_auc(value, positives, negatives, confidence)
         std_error = (high - low) / (2.0 * float(ndtri(0.5 + confidence / 2)))
         method = "Newcombe method 5 (no variance in the sample)"
-    low, high = max(0.0, low - tolerance), min(1.0, high + tolerance)
-    return Estimate(value, low, high, confidence, n, method, std_error, tolerance)
+    return Estimate(value, low, high, confidence, n, method, std_error)
+
+
+def widened(estimate: Estimate, tolerance: float) -> Estimate:
+    """Return an AUC whose value may be off by ``tolerance``, its interval widened by it."""
+    if tolerance == 0.0:
+        return estimate
+    low, high = max(0.0, estimate.low - tolerance), min(1.0, estimate.high + tolerance)
+    return replace(estimate, low=low, high=high, tolerance=tolerance)
+
+
+def widened_difference(difference: Difference, tolerance: float) -> Difference:
+    """Return a difference that may be off by ``tolerance``, its interval widened by it."""
+    low, high = max(-1.0, difference.low - tolerance), min(1.0, difference.high + tolerance)
+    return replace(difference, low=low, high=high, tolerance=tolerance)
 
 
 def newcombe_auc(
@@ -76,40 +91,53 @@ def newcombe_auc(
 
 
 def paired_delong(
-    first: float,
-    second: float,
+    first: Estimate,
+    second: Estimate,
     spreads: tuple[float, float],
     positives: int,
     negatives: int,
-    confidence: float,
-    tolerance: float = 0.0,
 ) -> Difference | None:
     """Return the paired difference of two AUCs, or ``None`` where the rows show no variance.
 
     Args:
-        first, second: the two AUCs.
+        first, second: the two single estimates.
         spreads: sample variances, over positives and over negatives, of the row-wise
             differences of placements.
     """
     variance, freedom = variance_and_freedom(*spreads, positives, negatives)
     if not variance > 0.0:
         return None
-    value, std_error = first - second, math.sqrt(variance)
-    reach = float(stdtrit(freedom, 0.5 + confidence / 2)) * std_error + tolerance
+    correlation = 0.0
+    if first.method == second.method == DELONG:
+        own, other = first.std_error, second.std_error
+        correlation = (own**2 + other**2 - variance) / (2 * own * other)
+        correlation = min(1.0, max(-1.0, correlation))
+    std_error = math.sqrt(variance)
+    low, high = _add_squares(first, second, correlation)
+    value = first.value - second.value
     return Difference(
-        first=first,
-        second=second,
+        first=first.value,
+        second=second.value,
         difference=value,
-        low=max(-1.0, value - reach),
-        high=min(1.0, value + reach),
-        confidence=confidence,
-        n=positives + negatives,
+        low=low,
+        high=high,
+        confidence=first.confidence,
+        n=first.n,
         p_value=min(1.0, 2.0 * float(stdtr(freedom, -abs(value) / std_error))),
-        method="paired DeLong (t)",
+        method="paired DeLong (square-and-add)",
         std_error=std_error,
-        tolerance=tolerance,
         degrees_of_freedom=freedom,
     )
+
+
+def _add_squares(first: Estimate, second: Estimate, correlation: float) -> tuple[float, float]:
+    value = first.value - second.value
+    down = (first.value - first.low, second.high - second.value)
+    up = (first.high - first.value, second.value - second.low)
+    low, high = (
+        math.sqrt(max(0.0, a * a + b * b - 2 * correlation * a * b)) for a, b in (down, up)
+    )
+    return max(-1.0, value - low), min(1.0, value + high)
 
 
 def same_order(value: float, positives: int, negatives: int, confidence: float) -> Difference:
@@ -132,19 +160,17 @@ def same_order(value: float, positives: int, negatives: int, confidence: float) 
 def square_and_add(first: Estimate, second: Estimate) -> Difference:
     """Return the difference of two estimates from their own intervals, as if independent."""
     value = first.value - second.value
-    low = value - math.hypot(first.value - first.low, second.high - second.value)
-    high = value + math.hypot(first.high - first.value, second.value - second.low)
+    low, high = _add_squares(first, second, 0.0)
     std_error = (high - low) / (2.0 * float(ndtri(0.5 + first.confidence / 2)))
     return Difference(
         first=first.value,
         second=second.value,
         difference=value,
-        low=max(-1.0, low),
-        high=min(1.0, high),
+        low=low,
+        high=high,
         confidence=first.confidence,
         n=first.n,
         p_value=min(1.0, 2.0 * float(stdtr(math.inf, -abs(value) / std_error))),
         method="Newcombe square-and-add (no variance in the sample)",
         std_error=std_error,
-        tolerance=first.tolerance + second.tolerance,
     )
