@@ -58,7 +58,10 @@ class FrameReader:
         start, end = LENGTHS.size + header_size, LENGTHS.size + header_size + payload_size
         if len(self._buffer) < end:
             return None
-        header = json.loads(self._buffer[LENGTHS.size : start])
+        try:
+            header = json.loads(self._buffer[LENGTHS.size : start])
+        except RecursionError:
+            raise ValueError("a frame's header is nested too deep") from None
         payload = bytes(self._buffer[start:end])
         del self._buffer[:end]
         if not isinstance(header, dict):

@@ -60,10 +60,11 @@ PROBE_SECONDS = 20
 class ChildFailure(Exception):
     """The child did not answer as it should; carries what becomes of a ``ScoringFailure``."""
 
-    def __init__(self, kind: FailureKind, reason: str) -> None:
+    def __init__(self, kind: FailureKind, reason: str, because_of: str | None = None) -> None:
         super().__init__(kind, reason)
         self.kind = kind
         self.reason = reason
+        self.because_of = because_of
 
 
 class SandboxedProcess:
@@ -98,9 +99,11 @@ class SandboxedProcess:
         self._private = Path(tempfile.mkdtemp(prefix="promotion-sandbox-", dir=workspace))
         self.data = self._private / "data"
         self._reader = FrameReader(max_payload)
+        self._descriptors: list[int] = []
         try:
             self._start(command, tuple(path.resolve() for path in readable))
         except BaseException:
+            self._close()
             shutil.rmtree(self._private, ignore_errors=True)
             raise
 
@@ -109,6 +112,7 @@ class SandboxedProcess:
         self.data.mkdir()
         request_read, self._requests = os.pipe2(os.O_CLOEXEC)
         self._replies, reply_write = os.pipe2(os.O_CLOEXEC)
+        self._descriptors += [self._requests, self._replies]
         os.set_blocking(self._requests, False)
         os.set_blocking(self._replies, False)
         tmp = str(self._private / "tmp") if self.isolation == "limits" else TMP
@@ -141,6 +145,7 @@ class SandboxedProcess:
             for descriptor in (request_read, reply_write, log):
                 os.close(descriptor)
         self._ended = os.pidfd_open(self._process.pid)
+        self._descriptors.append(self._ended)
 
     @property
     def _log(self) -> Path:
@@ -202,11 +207,23 @@ class SandboxedProcess:
 
     def _gone(self) -> ChildFailure:
         """Say how the child ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
+        code = self._exit_code(time.monotonic() + 5)
         if self._log.stat().st_size >= self.limits.output_bytes:
             return self._too_much_output()
-        return _how_it_ended(self._process.returncode, self.output_tail(), self.limits)
+        return _how_it_ended(code, self.output_tail(), self.limits)
+
+    def _exit_code(self, deadline: float) -> int | None:
+        """Return the exit code, negative for a signal; the process is not reaped yet.
+
+        Until it is, its number cannot belong to another process that a signal would then hit.
+        """
+        poll = select.poll()
+        poll.register(self._ended, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            return None
+        ended = os.waitid(os.P_PIDFD, self._ended, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _too_much_output(self) -> ChildFailure:
         return ChildFailure(
@@ -221,19 +238,27 @@ class SandboxedProcess:
         return ""
 
     def stop(self) -> None:
-        """End the child and everything that it started, and remove its files."""
-        if self._process.returncode is None:
-            descendants = _descendants(self._process.pid) if self.isolation == "limits" else ()
-            for pid in (self._process.pid, *descendants):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+        """End the child and all that it started, and remove its files.
+
+        Everything in a namespace ends with its first process. With limits alone a process that
+        has left its parent and its session escapes; formats that carry code are not loaded then.
+        """
+        pids = [self._process.pid, *_descendants(self._process.pid)]
+        if self.isolation != "limits":
+            # The outer process first waits for the namespace to be empty, then ends.
+            _kill(pids[1:])
+            self._exit_code(time.monotonic() + 5)
+        _kill(pids)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for descriptor in (self._requests, self._replies, self._ended):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._close()
         shutil.rmtree(self._private, ignore_errors=True)
+
+    def _close(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
 
 
 def resource_limits(limits: Sandbox) -> dict[str, int]:
@@ -353,7 +378,7 @@ def _confined(
 def _bubblewrap(readable: list[str], tmp_bytes: int) -> list[str]:
     options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     # Without these a root in the sandbox keeps every capability over its own namespaces.
-    options += ["--cap-drop", "ALL", "--uid", "65534", "--gid", "65534"]
+    options += ["--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", *_newer_options()]
     options += ["--proc", "/proc", "--dev", "/dev"]
     for private in (TMP, "/dev/shm"):  # noqa: S108
         options += ["--size", str(tmp_bytes), "--tmpfs", private]
@@ -362,7 +387,18 @@ def _bubblewrap(readable: list[str], tmp_bytes: int) -> list[str]:
             options += ["--symlink", str(Path(path).readlink()), path]
     for path in readable:
         options += ["--ro-bind", path, path]
+    # What is left of the root is memory without a limit.
+    options += ["--remount-ro", "/dev", "--remount-ro", "/"]
     return [shutil.which("bwrap") or "bwrap", *options, "--chdir", TMP, "--"]
+
+
+@lru_cache(maxsize=1)
+def _newer_options() -> tuple[str, ...]:
+    """Return what bubblewrap has since 0.8: no namespaces inside, whose kernel code is exposed."""
+    listed = subprocess.run(  # noqa: S603
+        [shutil.which("bwrap") or "bwrap", "--help"], capture_output=True, check=False
+    )
+    return ("--disable-userns",) if b"--disable-userns" in listed.stdout else ()
 
 
 def _how_it_ended(code: int | None, output: str, limits: Sandbox) -> ChildFailure:
@@ -380,6 +416,12 @@ def _how_it_ended(code: int | None, output: str, limits: Sandbox) -> ChildFailur
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
         return ChildFailure("crash", f"its process was killed by signal {name}")
     return ChildFailure("crash", f"its process left with exit code {code} before it answered")
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> tuple[int, ...]:

@@ -122,12 +122,14 @@ class Session:
                 limits=self.limits,
                 isolation=self.isolation,
                 readable=(self.directory,),
+                max_payload=BATCH_ROWS * self._columns() * 8 + 1024**2,
                 workspace=workspace,
             )
             request = {
                 "op": "load",
                 "directory": str(self.directory),
                 "task": self.question.task,
+                "max_columns": self._columns(),
                 "mlmodel": with_trusted_types(facts, trusted_types),
             }
             self._child.send(Frame(request), time.monotonic() + self.limits.wall_seconds)
@@ -137,6 +139,10 @@ class Session:
             self.failure = ScoringFailure(
                 kind="no_isolation", reason=f"the sandbox cannot be started ({error})"
             )
+
+    def _columns(self) -> int:
+        """How many values for a row are looked at."""
+        return max(16, len(self.question.classes))
 
     def __enter__(self) -> Session:
         return self
@@ -164,6 +170,7 @@ class Session:
         if self.failure is None and (absent := self._missing_input(features)) is not None:
             return absent
         deadline = self._deadline()
+        batch_rows = min(batch_rows, BATCH_ROWS)
 
         def answers(child: SandboxedProcess) -> Scores:
             values, done = self._answers(child, features, batch_rows, deadline)
@@ -172,8 +179,8 @@ class Session:
                 model_digest=self.digest,
                 dataset_digest=dataset_digest,
                 classes=self.question.classes if self.question.task == "multiclass" else (),
-                seconds=float(done.get("seconds", 0.0)),
-                peak_memory_bytes=int(done.get("peak_memory", 0)),
+                seconds=_number(done.get("seconds")),
+                peak_memory_bytes=int(_number(done.get("peak_memory"))),
                 isolation=self.isolation,
             )
 
@@ -210,7 +217,9 @@ class Session:
             if kind not in get_args(FailureKind):
                 raise ChildFailure("crash", "it broke the protocol with an unknown failure")
             raise AnsweredFailure(
-                cast(FailureKind, kind), printable(str(frame.header.get("reason")))[:500]
+                cast(FailureKind, kind),
+                printable(str(frame.header.get("reason")))[:500],
+                _gate(frame.header.get("because_of")),
             )
         return frame
 
@@ -232,6 +241,8 @@ class Session:
             first = 0
             while (frame := self.expect(child, deadline)).header.get("op") == "answer":
                 expected = min(batch_rows, rows - first)
+                if expected == 0:
+                    raise ChildFailure("crash", "it broke the protocol with too many answers")
                 try:
                     if rejected is None:
                         parts.append(interpret(frame, expected, first, self.question))
@@ -288,13 +299,24 @@ class Session:
     def _fail(self, failure: ChildFailure) -> ScoringFailure:
         """Return the failure; unless the child reported it itself, that is the end of the child."""
         output = self._child.output_tail() if self._child else ""
-        reported = ScoringFailure(kind=failure.kind, reason=failure.reason, output=output)
+        reported = ScoringFailure(
+            kind=failure.kind,
+            reason=failure.reason,
+            because_of=failure.because_of,
+            output=output,
+        )
         if not self._loaded or not isinstance(failure, AnsweredFailure):
             self.failure = reported
             if self._child is not None:
                 self._child.stop()
                 self._child = None
         return reported
+
+
+def _number(value: Any) -> float:
+    """Return a figure that the child gave, or zero where it is none."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and 0 <= value < 2**53 else 0.0
 
 
 class AnsweredFailure(ChildFailure):
@@ -315,3 +337,8 @@ def with_trusted_types(facts: MLmodelFacts, trusted_types: Sequence[str]) -> dic
         for name, flavor in flavors.items()
     }
     return raw
+
+
+def _gate(name: Any) -> str | None:
+    """Return the gate that a failure belongs to, if the child names one of the two it may."""
+    return name if name in ("schema", "artifact") else None
