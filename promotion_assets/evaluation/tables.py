@@ -105,6 +105,11 @@ def canonical_batch(batch: pa.RecordBatch, *, doing: str = "Reading a data set")
 
 def _to_arrow(column: pd.Series[Any], doing: str) -> pa.Array:
     try:
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            # Arrow asks pandas for the values in a way that pandas has deprecated.
+            zone = pa.lib.tzinfo_to_string(column.dtype.tz)
+            moments = pa.array(column.dt.tz_convert("UTC").dt.tz_localize(None), from_pandas=True)
+            return moments.cast(pa.timestamp(moments.type.unit, zone))
         return pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise UsageError(
