@@ -1,4 +1,4 @@
-"""Telemetry of the libraries that we build on, off unless the user switched it on by name."""
+"""Telemetry and progress bars of the libraries below us: off, unless the user sets the switch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SILENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 

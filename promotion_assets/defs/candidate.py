@@ -1,7 +1,5 @@
 """Assets of one version before it is judged: the candidate and the scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

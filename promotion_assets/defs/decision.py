@@ -1,7 +1,5 @@
 """The end of an evaluation: the decision, its record in the ledger, and the move to Staging."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -126,7 +124,8 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
             sentence, stage = to_staging(
                 evaluator, context.partition_key, actor=f"dagster run {context.run_id}"
             )
-        return dg.MaterializeResult(asset_key=key, metadata={"result": sentence, "stage": stage})
+        shown = {"result": sentence, "stage": str(stage)}
+        return dg.MaterializeResult(asset_key=key, metadata=shown)
 
     return _staging
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,17 @@ def promotion_definitions(
     by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
     jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
     return dg.Definitions(
-        assets=dg.with_source_code_references(
-            [asset for assets in by_model.values() for asset in assets]
-        ),
+        assets=_with_code_references([a for assets in by_model.values() for a in assets]),
         jobs=list(jobs.values()),
         sensors=[new_versions(names, jobs)],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },
     )
+
+
+def _with_code_references(assets: list[dg.AssetsDefinition]) -> Sequence[Any]:
+    with warnings.catch_warnings():
+        # Code references are called beta, once for every asset.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.with_source_code_references(assets)

@@ -4,8 +4,6 @@ The check does not block: a blocking check that fails would skip everything down
 audit record too. What blocks is one check on the audit record.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

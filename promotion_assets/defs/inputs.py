@@ -1,7 +1,5 @@
 """Assets that all versions of a model share: the evaluation dataset and the production sample."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The sensor that sees new versions in the registry and asks for their evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

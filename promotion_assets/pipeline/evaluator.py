@@ -14,8 +14,11 @@ from promotion_assets.evaluation.contract import FeatureContract
 from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.intake import take_candidate
+from promotion_assets.evaluation.latency import LatencyPlan
+from promotion_assets.evaluation.probing import ProbingPlan
 from promotion_assets.evaluation.profile import FeatureProfile
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
@@ -28,7 +31,7 @@ from promotion_assets.pipeline.records import (
     read_scores,
     scores_path,
 )
-from promotion_assets.pipeline.scoring_step import score_both
+from promotion_assets.pipeline.scoring_step import ScoringPlan, score_both
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 
@@ -105,13 +108,22 @@ class Evaluator:
 
     def score(self, version: str) -> tuple[Scores | ScoringFailure, Scores | ScoringFailure | None]:
         """Score the version and its champion, once each, and time them in turns."""
+        folder = self.folder(version)
+        try:
+            dataset = self.inputs.dataset()
+        except EvidenceMissing as error:
+            nothing = ScoringFailure(kind="missing_input", reason=str(error))
+            for part in ("scores", "champion", "latency", "probes"):
+                folder.write_failure(part, nothing)
+            return nothing, None
         return score_both(
-            self.workspace,
+            folder,
+            self.workspace.home,
             self.policy,
-            folder=self.folder(version),
+            self._scoring_plan(),
             candidate=self.candidate(version),
             champion=self.compared_with(version),
-            dataset=self.inputs.dataset(),
+            dataset=dataset,
             refused=self._refused_before_loading(version),
         )
 
@@ -210,7 +222,8 @@ class Evaluator:
             candidate_scores=own or NOT_SCORED,
             champion_scores=(theirs or NOT_SCORED) if champion else None,
             candidate_latency=latency or NOT_SCORED,
-            champion_latency=read_latency(folder.root / "champion_latency.arrow"),
+            champion_latency=folder.failure("champion_latency")
+            or read_latency(folder.root / "champion_latency.arrow"),
             candidate_probes=folder.failure("probes")
             or read_probes(folder.root / "probes.arrow")
             or NOT_SCORED,
@@ -228,6 +241,15 @@ class Evaluator:
         except PromotionError as error:
             missing["production_profile"] = error.problem
             return contract, None
+
+    def _scoring_plan(self) -> ScoringPlan:
+        latency = self.gates.get("latency")
+        artifact = self.gates.get("artifact")
+        return ScoringPlan(
+            artifact=artifact[1] if artifact else ArtifactSettings(),  # type: ignore[arg-type]
+            latency=LatencyPlan() if latency else None,
+            probing=ProbingPlan() if "robustness" in self.gates else None,
+        )
 
     def _refused_before_loading(self, version: str) -> GateResult | None:
         for name, (gate, _) in self.gates.items():
