@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.contract import FeatureContract
@@ -24,6 +25,7 @@ class Evidence:
         missing: why a part is ``None``, by its attribute's name.
         judged_before: how many candidates were judged on this dataset version before this one
             (the holdout budget).
+        as_of: the time at which it is judged, for what expires; set where a gate is run.
     """
 
     model: str
@@ -40,4 +42,5 @@ class Evidence:
     champion_latency: tuple[LatencySample, ...] | ScoringFailure | None = None
     candidate_probes: tuple[Probe, ...] | ScoringFailure | None = None
     judged_before: int = 0
+    as_of: datetime | None = None
     missing: dict[str, str] = field(default_factory=dict)

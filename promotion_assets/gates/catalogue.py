@@ -34,6 +34,10 @@ BUILT_IN = (
     "drift",
     "schema",
     "artifact",
+    "documentation",
+    "robustness",
+    "calibration",
+    "custom",
 )
 
 

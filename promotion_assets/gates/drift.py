@@ -147,7 +147,7 @@ def _feature(
     if problem or expected is None or actual is None:
         outcome = None if name in settings.ignore else Outcome.FAILED
         return _unmeasured(name, limit, problem, outcome), {}
-    estimate = divergence.psi_estimate(*_bins(expected, actual))
+    estimate = divergence.psi_estimate(*bins_of(expected, actual))
     measurement = _judged(name, estimate, limit, settings)
     row: dict[str, JsonValue] = {
         "feature": name,
@@ -245,7 +245,8 @@ def _needed(estimate: DriftEstimate, limit: float, size: int) -> int | None:
     return int(np.ceil(size * (reach / distance) ** 2)) if distance > 1e-6 else None
 
 
-def _bins(expected: Feature, actual: Feature) -> tuple[Floats, Floats]:
+def bins_of(expected: Feature, actual: Feature) -> tuple[Floats, Floats]:
+    """Return both counts in the same bins, the missing values last."""
     if isinstance(expected, NumericFeature) and isinstance(actual, NumericFeature):
         first: Iterable[int] = expected.counts
         second: Iterable[int] = actual.counts
@@ -270,7 +271,7 @@ def _bins(expected: Feature, actual: Feature) -> tuple[Floats, Floats]:
 
 
 def _others(expected: Feature, actual: Feature) -> dict[str, JsonValue]:
-    first, second = _bins(expected, actual)
+    first, second = bins_of(expected, actual)
     row: dict[str, JsonValue] = {
         "kl": divergence.kl(first, second),
         "js": divergence.js(first, second),

@@ -50,7 +50,7 @@ class LatencySettings(GateSettings):
     batch_p99_ms: float | None = Field(default=None, gt=0)
     max_ratio_to_champion: float | None = Field(default=None, gt=0)
     decide_on: Literal["point", "upper_bound"] = "point"
-    min_requests: int = Field(default=60, ge=10)
+    min_requests: int = Field(default=30, ge=10)
 
     @model_validator(mode="after")
     def _limits_agree(self) -> LatencySettings:

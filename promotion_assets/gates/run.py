@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +37,8 @@ def run_gate(gate: Gate, evidence: Evidence, settings: Any, clock: Clock) -> Gat
         clock: returns the time now, with a time zone.
     """
     started = clock()
-    result = _checked(gate, _evaluated(gate, evidence, settings))
+    dated = evidence if evidence.as_of else replace(evidence, as_of=started)
+    result = _checked(gate, _evaluated(gate, dated, settings))
     ended = clock()
     result = result.model_copy(
         update={
