@@ -81,6 +81,7 @@ def _file_types(source: SourceFiles, path: str) -> dict[str, pa.DataType]:
                     "give every column a name of its own",
                 )
             inferred = dict(zip(names, reader.schema.types, strict=True))
+            _require_text(source, path, inferred)
             try:
                 for _ in reader:
                     pass
@@ -92,6 +93,16 @@ def _file_types(source: SourceFiles, path: str) -> dict[str, pa.DataType]:
                 types[name] = _WIDER.get(failed.group(2), pa.string())
                 continue
         return inferred
+
+
+def _require_text(source: SourceFiles, path: str, types: dict[str, pa.DataType]) -> None:
+    raw = next((name for name, type_ in types.items() if pa.types.is_binary(type_)), None)
+    if raw is not None:
+        raise UsageError(
+            f"Reading {source.uri}",
+            f"column {raw!r} of {path} is not UTF-8 text",
+            "write the file in UTF-8",
+        )
 
 
 def _common(left: pa.DataType, right: pa.DataType) -> pa.DataType:

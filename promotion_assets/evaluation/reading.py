@@ -189,7 +189,7 @@ def _query(uri: str, query: str | None, base: Path) -> pd.DataFrame:
     try:
         with engine.connect() as connection:
             return pd.read_sql_query(sqlalchemy.text(query), connection)
-    except sql_errors.SQLAlchemyError as error:
+    except (sql_errors.SQLAlchemyError, pd.errors.DatabaseError) as error:
         raise _sql_error(shown, error) from error
     finally:
         engine.dispose()
@@ -211,11 +211,15 @@ def _database_url(uri: str, base: Path) -> Any:
     return url.set(database=str(path))
 
 
-def _sql_error(doing: str, error: sql_errors.SQLAlchemyError) -> StorageUnreachable | UsageError:
-    said = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0][:300]
-    mistaken = isinstance(error, sql_errors.ProgrammingError | sql_errors.ArgumentError)
+def _sql_error(doing: str, error: Exception) -> StorageUnreachable | UsageError:
+    # pandas wraps some of SQLAlchemy's errors, SQLAlchemy wraps the driver's.
+    cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
+    said = str(getattr(cause, "orig", None) or cause or error).strip().split("\n", 1)[0][:300]
+    silent = isinstance(
+        cause, sql_errors.OperationalError | sql_errors.InterfaceError | sql_errors.TimeoutError
+    )
     # SQLite reports mistakes in a statement as operational errors.
-    if mistaken or any(words in said for words in ("no such", "syntax error", "not a database")):
+    if not silent or any(words in said for words in ("no such", "syntax error", "not a database")):
         return UsageError(doing, f"the query is refused: {said}", "correct the query")
     return StorageUnreachable(
         doing, f"the database does not answer: {said}", "check that it runs, then run again"
