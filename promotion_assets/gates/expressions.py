@@ -178,9 +178,8 @@ def _number(node: ast.expr, figures: Figures) -> float:
                 raise ValueError(f"{ast.unparse(node)} divides by zero")
             number = ARITHMETIC[type(op)](one, two)
         case ast.Call(func=ast.Name(id=name), args=args):
-            number = float(
-                FUNCTIONS[name](*_several([_number(arg, figures) for arg in args], name))
-            )
+            several = [_number(arg, figures) for arg in args]
+            number = float(_call(name, several))
         case _:
             raise BadExpression(f"{ast.unparse(node)!r} is not a number")
     if not math.isfinite(number):
