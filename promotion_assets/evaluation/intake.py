@@ -64,22 +64,35 @@ def take_candidate(source: VersionSource, model: str, version: str, store: Path)
     problem: str | None = "the version names no run, so there is no training feature profile"
     if facts.run_id:
         profile, problem = source.training_profile(facts.run_id)
-    known = facts.model_dump()
-    known |= {"profile": profile, "profile_problem": problem}
+    known = Candidate(
+        model=facts.model,
+        version=facts.version,
+        created_at=facts.created_at,
+        source=facts.source,
+        run_id=facts.run_id,
+        author=facts.author,
+        description=facts.description,
+        tags=facts.tags,
+        logged_metrics=facts.logged_metrics,
+        params=facts.params,
+        profile=profile,
+        profile_problem=problem,
+    )
     with tempfile.TemporaryDirectory(prefix="intake-", dir=_writable(store)) as scratch:
         try:
             root = source.download(model, version, Path(scratch))
             directory, artifact = take_in(root, store)
         except IntegrityError as error:
-            return Candidate(**known, problems=(error.problem,))
+            return known.model_copy(update={"problems": (error.problem,)})
         except FileNotFoundError as error:
-            return Candidate(**known, problems=(f"the artifact is missing: {error}",))
-    return Candidate(**known, artifact_dir=directory, artifact=artifact, **_declared(directory))
+            return known.model_copy(update={"problems": (f"the artifact is missing: {error}",)})
+    return _with_declarations(known.model_copy(update={"artifact": artifact}), directory)
 
 
-def _declared(directory: Path) -> dict[str, object]:
+def _with_declarations(known: Candidate, directory: Path) -> Candidate:
+    """Add what the artifact declares of itself; a part that cannot be read is a problem."""
     problems: list[str] = []
-    declared: dict[str, object] = {}
+    declared: dict[str, object] = {"artifact_dir": directory}
     for name, read in (
         ("mlmodel", read_mlmodel),
         ("signature", read_signature),
@@ -89,7 +102,8 @@ def _declared(directory: Path) -> dict[str, object]:
             declared[name] = read(directory)
         except PromotionError as error:
             problems.append(error.problem)
-    return declared | {"problems": tuple(dict.fromkeys(problems))}
+    declared["problems"] = tuple(dict.fromkeys(problems))
+    return known.model_copy(update=declared)
 
 
 def _writable(store: Path) -> Path:
