@@ -110,7 +110,7 @@ def _column_problems(frame: pd.DataFrame, policy: ModelPolicy, model: str) -> It
         if len(repeated):
             yield (
                 f"{model}: id column {dataset.id!r} repeats {len(repeated)} times, "
-                f"{repeated.iloc[0]!r} among them"
+                f"{repeated.tolist()[0]!r} among them"
             )
         if ids.isna().any():
             yield f"{model}: id column {dataset.id!r} is missing in {int(ids.isna().sum())} rows"
@@ -118,7 +118,7 @@ def _column_problems(frame: pd.DataFrame, policy: ModelPolicy, model: str) -> It
         moments = times_of(frame, dataset.time)
         absent = int(moments.isna().sum())
         if absent:
-            first = frame[dataset.time][moments.isna()].iloc[0]
+            first = frame[dataset.time][moments.isna()].tolist()[0]
             yield (
                 f"{model}: time column {dataset.time!r} holds no moment in {absent} rows, "
                 f"{first!r} among them"

@@ -120,8 +120,9 @@ def _to_arrow(column: pd.Series[Any], doing: str) -> pa.Array:
 
 
 def _kinds(column: pd.Series[Any]) -> str:
-    present = column.dropna()
-    examples = {type(value).__name__: value for value in present.iloc[::-1]}
+    examples: dict[str, Any] = {}
+    for value in column.dropna():
+        examples.setdefault(type(value).__name__, value)
     return ", ".join(f"{kind} (such as {value!r:.40})" for kind, value in examples.items())
 
 
