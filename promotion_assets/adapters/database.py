@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -33,6 +34,47 @@ def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
         UsageError: if the URL is not one of a supported database.
         LedgerUnreachable: if the database does not answer or cannot be migrated.
     """
+    engine = _connect(url, busy_seconds)
+    with spoken(f"open the database {shown(url)}"):
+        _migrate(engine)
+    return engine
+
+
+def open_engine_to_read(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
+    """Return an engine that only reads, and neither makes nor migrates anything.
+
+    Raises:
+        UsageError: if the URL is not one of a supported database, or names no file.
+        LedgerUnreachable: if the database does not answer.
+    """
+    parsed = _parse(url)
+    if is_sqlite(parsed):
+        path = Path(parsed.database or "")
+        if not path.is_file():
+            raise UsageError(
+                f"read the database {shown(url)}",
+                "there is no such file",
+                "name the ledger's database with PROMOTION_DATABASE_URL",
+            )
+        parsed = parsed.set(
+            database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
+        )
+        return sa.create_engine(parsed, connect_args={"timeout": busy_seconds})
+    engine = _postgres(parsed)
+
+    @event.listens_for(engine, "connect")
+    def _only_read(connection: Any, _record: Any) -> None:
+        connection.set_session(readonly=True)
+
+    return engine
+
+
+def _connect(url: str, busy_seconds: float) -> Engine:
+    parsed = _parse(url)
+    return _sqlite(parsed, busy_seconds) if is_sqlite(parsed) else _postgres(parsed)
+
+
+def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
@@ -40,7 +82,7 @@ def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
             parsed = parsed.set(drivername="postgresql+psycopg2")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise ArgumentError(f"{parsed.get_backend_name()} is not supported")
-        engine = _sqlite(parsed, busy_seconds) if is_sqlite(parsed) else _postgres(parsed)
+        parsed.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise UsageError(
             f"open the database {shown(url)}",
@@ -48,9 +90,7 @@ def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
             "set PROMOTION_DATABASE_URL to sqlite:///path or "
             "postgresql+psycopg2://user@host/name (extra: postgres)",
         ) from error
-    with spoken(f"open the database {shown(url)}"):
-        _migrate(engine)
-    return engine
+    return parsed
 
 
 def is_sqlite(url: URL) -> bool:

@@ -11,7 +11,13 @@ import sqlalchemy as sa
 from securesystemslib.signer import SSlibKey
 from sqlalchemy.engine import Connection, Engine
 
-from promotion_assets.adapters.database import open_engine, shown, spoken, writing
+from promotion_assets.adapters.database import (
+    open_engine,
+    open_engine_to_read,
+    shown,
+    spoken,
+    writing,
+)
 from promotion_assets.audit.entries import (
     FIRST_PREVIOUS,
     Entry,
@@ -63,8 +69,55 @@ def open_ledger(
     return DatabaseLedger(open_engine(url), signer, clock, trusted, shown(url))
 
 
-class DatabaseLedger:
-    """The :class:`promotion_assets.lifecycle.ports.Ledger` on SQLAlchemy.
+def open_entries(url: str) -> StoredEntries:
+    """Open the ledger at ``url`` for reading alone: no key, no migration, no write.
+
+    Raises:
+        UsageError, LedgerUnreachable: as :func:`open_engine_to_read`.
+    """
+    return StoredEntries(open_engine_to_read(url), shown(url))
+
+
+class StoredEntries:
+    """The ledger's rows as they are stored, unverified."""
+
+    def __init__(self, engine: Engine, name: str = "ledger") -> None:
+        self.engine = engine
+        self.name = name
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self.engine.dispose()
+
+    def entries(self, model: str | None = None, after: int | None = None) -> Iterator[Entry]:
+        """Yield the rows as they are stored, past sequence ``after``, a page at a time."""
+        while True:
+            query = _COLUMNS.order_by(_ENTRIES.c.seq).limit(PAGE)
+            if after is not None:
+                query = query.where(_ENTRIES.c.seq > after)
+            if model is not None:
+                query = query.where(_ENTRIES.c.model == model)
+            with spoken(f"read {self.name}"), self.engine.connect() as connection:
+                page = [_entry(row) for row in connection.execute(query)]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].sequence
+
+    def head(self) -> Head:
+        """Return the ledger's size and last hash."""
+        with spoken(f"read {self.name}"), self.engine.connect() as connection:
+            return _head(connection)
+
+    def models(self) -> tuple[str, ...]:
+        """Return the names of all models, sorted."""
+        query = sa.select(_ENTRIES.c.model).distinct().order_by(_ENTRIES.c.model)
+        with spoken(f"read {self.name}"), self.engine.connect() as connection:
+            return tuple(str(name) for name in connection.execute(query).scalars())
+
+
+class DatabaseLedger(StoredEntries):
+    """The :class:`promotion_assets.audit.ledger.Ledger` on SQLAlchemy.
 
     What is read for a state is verified: each entry's signature, and its place.
     """
@@ -79,17 +132,12 @@ class DatabaseLedger:
     ) -> None:
         own = signer.public_key
         assert isinstance(own, SSlibKey)
-        self.engine = engine
-        self.name = name
+        super().__init__(engine, name)
         self.keys = {key.keyid: key for key in (own, *trusted)}
         self._signer = signer
         self._clock = clock
         self._states: dict[str, ModelState] = {}
         self._lock = threading.Lock()
-
-    def close(self) -> None:
-        """Close the database's connections."""
-        self.engine.dispose()
 
     def append(
         self, events: Sequence[AnyEvent], *, expect_sequence: int | None = None
@@ -130,24 +178,6 @@ class DatabaseLedger:
         for entry in self.entries(model):
             yield recorded_of(entry)
 
-    def entries(self, model: str | None = None, after: int = 0) -> Iterator[Entry]:
-        """Yield the rows as they are stored, past sequence ``after``, a page at a time."""
-        while True:
-            query = _COLUMNS.where(_ENTRIES.c.seq > after).order_by(_ENTRIES.c.seq).limit(PAGE)
-            if model is not None:
-                query = query.where(_ENTRIES.c.model == model)
-            with spoken(f"read {self.name}"), self.engine.connect() as connection:
-                page = [_entry(row) for row in connection.execute(query)]
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1].sequence
-
-    def head(self) -> Head:
-        """Return the ledger's size and last hash."""
-        with spoken(f"read {self.name}"), self.engine.connect() as connection:
-            return _head(connection)
-
     def state(self, model: str) -> ModelState:
         """Return the model's state, folded from its verified entries.
 
@@ -159,12 +189,6 @@ class DatabaseLedger:
         with self._lock:
             self._states[model] = found
         return found
-
-    def models(self) -> tuple[str, ...]:
-        """Return the names of all models, sorted."""
-        query = sa.select(_ENTRIES.c.model).distinct().order_by(_ENTRIES.c.model)
-        with spoken(f"read {self.name}"), self.engine.connect() as connection:
-            return tuple(str(name) for name in connection.execute(query).scalars())
 
     def _catch_up(self, connection: Connection, model: str) -> ModelState:
         with self._lock:

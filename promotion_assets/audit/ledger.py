@@ -21,7 +21,7 @@ class Head:
 class Ledger(ports.Ledger, Protocol):
     """The append-only record, with its entries as they are stored."""
 
-    def entries(self, model: str | None = None, after: int = 0) -> Iterator[Entry]:
+    def entries(self, model: str | None = None, after: int | None = None) -> Iterator[Entry]:
         """Yield the stored entries past sequence ``after``, of one model or of all, in order."""
 
     def head(self) -> Head:
