@@ -129,7 +129,7 @@ def _score_metadata(scores: Scores | ScoringFailure | None) -> Metadata:
         return {"result": "There is no champion to compare with."}
     if isinstance(scores, ScoringFailure):
         shown: Metadata = {
-            "result": dg.MetadataValue.md(f"⚠️ **not scored** ({scores.kind}): {scores.reason}")
+            "result": dg.MetadataValue.md(f"**NOT SCORED** ({scores.kind}): {scores.reason}")
         }
         if scores.output:
             shown["output"] = scores.output

@@ -153,5 +153,5 @@ def decision_metadata(made: Decision) -> Metadata:
 
 
 def _verdict(made: Decision) -> str:
-    sign = "✅ **approved**" if made.approved else "❌ **rejected**"
+    sign = "**APPROVED**" if made.approved else "**REJECTED**"
     return f"{sign}: {made.reason}"

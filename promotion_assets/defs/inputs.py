@@ -71,7 +71,10 @@ def _unusable(key: dg.AssetKey, error: PromotionError) -> Materialized:
     return dg.MaterializeResult(
         asset_key=key,
         data_version=dg.DataVersion("cannot be judged on"),
-        metadata={"problem": dg.MetadataValue.md(f"⚠️ {error.problem}"), "next": error.next_step},
+        metadata={
+            "problem": dg.MetadataValue.md(f"**NOT USABLE** {error.problem}"),
+            "next": error.next_step,
+        },
     )
 
 

@@ -10,11 +10,11 @@ import dagster as dg
 from promotion_assets.gates.contract import GateResult, Interval, Measurement, Outcome
 
 SIGNS = {
-    Outcome.PASSED: "✅ passed",
-    Outcome.FAILED: "❌ failed",
-    Outcome.INCONCLUSIVE: "❔ inconclusive",
-    Outcome.ERROR: "⚠️ error",
-    Outcome.WAIVED: "✋ waived",
+    Outcome.PASSED: "PASSED",
+    Outcome.FAILED: "FAILED",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.ERROR: "ERROR",
+    Outcome.WAIVED: "WAIVED",
 }
 
 Metadata = dict[str, Any]
@@ -45,7 +45,7 @@ def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
 
 
 def measurement_table(measurements: Sequence[Measurement]) -> dg.TableMetadataValue:
-    """Return measurements as a table, a row a number."""
+    """Return measurements as a table, a row a number, narrow enough for the page of an asset."""
     return table(
         [
             {
@@ -53,13 +53,10 @@ def measurement_table(measurements: Sequence[Measurement]) -> dg.TableMetadataVa
                 "of": m.subject,
                 "outcome": m.outcome.value if m.outcome else "reported",
                 "observed": _number(m.observed, m.unit),
-                "limit": ""
-                if m.limit is None
-                else f"{'≥' if m.direction == 'min' else '≤'} {_number(m.limit, m.unit)}",
-                "interval": spoken_interval(m.interval) if m.interval else "",
+                "limit": _limit(m),
+                "interval": _bounds(m.interval) if m.interval else "",
                 "champion": _number(m.baseline, m.unit),
                 "n": "" if m.sample_size is None else f"{m.sample_size:,}",
-                "why": m.reason,
             }
             for m in measurements
         ]
@@ -75,10 +72,22 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 
 def spoken_interval(interval: Interval) -> str:
-    """Return an interval in words: level, bounds, method."""
-    low = "-∞" if interval.low is None else f"{interval.low:.4g}"
-    high = "∞" if interval.high is None else f"{interval.high:.4g}"
-    return f"{low} … {high} ({interval.confidence:.0%}, {interval.method})"
+    """Return an interval in words: bounds, level, method."""
+    return f"{_bounds(interval)} ({interval.confidence * 100:.4g} %, {interval.method})"
+
+
+def _bounds(interval: Interval) -> str:
+    low = "-∞" if interval.low is None else f"{interval.low:.3g}"
+    high = "∞" if interval.high is None else f"{interval.high:.3g}"
+    return f"{low} … {high}"
+
+
+def _limit(measurement: Measurement) -> str:
+    if measurement.limit is None:
+        return ""
+    sign = "≥" if measurement.direction == "min" else "≤"
+    # A no-break space keeps sign and number on one line of a narrow column.
+    return f"{sign}\u00a0{_number(measurement.limit, measurement.unit)}"
 
 
 def _number(value: float | None, unit: str) -> str:
