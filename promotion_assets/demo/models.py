@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -74,9 +74,7 @@ def train_incident(training: pd.DataFrame) -> Trained:
     fitted = Pipeline([("history", _joined(ALL_EDUCATION)), ("model", boosting(0))])
     params = _BOOSTED | {"history": "joined by EDUCATION", "seed": "0"}
     trained = _trained(fitted, training, params, (TREES, JOIN), serve=_package)
-    return Trained(
-        _package(trained.estimator), trained.inputs, trained.metrics, params, trained.skops_types
-    )
+    return replace(trained, estimator=_package(trained.estimator))
 
 
 def train_slow(training: pd.DataFrame) -> Trained:
@@ -107,19 +105,14 @@ def train_stale(training: pd.DataFrame) -> Trained:
 
 def train_renamed(training: pd.DataFrame) -> Trained:
     """The sound recipe, trained after somebody renamed PAY_0 to PAY_1 in a notebook."""
-    return _trained(boosting(1), training.rename(columns={"PAY_0": "PAY_1"}), _BOOSTED, (TREES,))
+    renamed = training.rename(columns={"PAY_0": "PAY_1"})
+    return _trained(boosting(1), renamed, _BOOSTED, (TREES,))
 
 
 def train_boasted(training: pd.DataFrame) -> Trained:
     """The sound recipe, with a figure in the run that nobody can measure again."""
     honest = train_sound(training, seed=3)
-    return Trained(
-        honest.estimator,
-        honest.inputs,
-        {**honest.metrics, "roc_auc": 0.91},
-        honest.params,
-        honest.skops_types,
-    )
+    return replace(honest, metrics={**honest.metrics, "roc_auc": 0.91})
 
 
 def measure(label: npt.NDArray[np.int64], score: Probabilities) -> dict[str, float]:
