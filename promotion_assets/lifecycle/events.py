@@ -100,7 +100,11 @@ class MirrorSlice(Value):
 
 
 class PlannedChange(Value):
-    """One stage change that an intent announces."""
+    """One stage change that an intent announces.
+
+    ``shadow_waiver`` is the reason for which the policy asked for no shadow report, where there
+    is none that passed.
+    """
 
     version: str
     segment: str = DEFAULT_SEGMENT
@@ -108,6 +112,7 @@ class PlannedChange(Value):
     promoted_to: Stage
     cause: Cause
     model_digest: str = ""
+    shadow_waiver: str | None = None
 
 
 class IntentRecorded(Event):
@@ -173,6 +178,7 @@ class StageChanged(Event):
     human_reviewers: tuple[Reviewer, ...] = ()
     eval_dataset_version: str | None = None
     shadow_results: Mapping[str, JsonValue] | None = None
+    shadow_waiver: str | None = None
     champion_version: str | None = None
     champion_metrics: Mapping[str, JsonValue] | None = None
     pipeline_result_timestamp: AwareDatetime | None = None

@@ -101,6 +101,11 @@ class _Draft:
         copy: dict[Any, Any] = self.changed[name]
         return copy
 
+    def look(self, name: str) -> Mapping[Any, Any]:
+        """Return the state's mapping ``name`` as it is now, to be read."""
+        found: Mapping[Any, Any] = self.changed.get(name, getattr(self.state, name))
+        return found
+
     def stage(self, version: str, segment: str) -> Stage:
         return self.stages.get(segment, {}).get(version, Stage.NONE)
 
@@ -162,16 +167,33 @@ def _stage_changed(draft: _Draft, event: StageChanged) -> None:
         raise _impossible(event.model, f"{what} and was in {held}")
     if event.cause not in ALLOWED.get(step, frozenset()):
         raise _impossible(event.model, f"{what}, which no rule allows")
-    decision = draft.changed.get("for_segment", draft.state.for_segment).get(
-        (event.segment, event.version)
-    )
-    if event.cause == "promotion" and (decision is None or decision.verdict != "approved"):
-        raise _impossible(event.model, f"{what} without an approved decision")
-    if step == (Stage.ARCHIVED, Stage.PRODUCTION) and event.version not in draft.changed.get(
-        "lines", draft.state.lines
-    ).get(event.segment, ()):
+    lacking = _lacking(draft, event) if event.cause == "promotion" else None
+    if lacking is not None:
+        raise _impossible(event.model, f"{what} without {lacking}")
+    if step == (Stage.ARCHIVED, Stage.PRODUCTION) and event.version not in draft.look("lines").get(
+        event.segment, ()
+    ):
         raise _impossible(event.model, f"{what} and has never been its champion")
     _move(draft, event)
+
+
+def _lacking(draft: _Draft, event: StageChanged) -> str | None:
+    """Name what no promotion is without, whatever the policy says; ``None`` if it is all there."""
+    place = (event.segment, event.version)
+    decision = draft.look("for_segment").get(place)
+    if decision is None or decision.verdict != "approved":
+        return "an approved decision"
+    if not event.model_digest or decision.model_digest != event.model_digest:
+        return "a decision on this artifact"
+    if event.promoted_to is not Stage.PRODUCTION:
+        return None
+    shadow = draft.look("shadows").get(place)
+    if not event.shadow_waiver and (shadow is None or not shadow.passed):
+        return "a shadow report that passed, or the reason why it is waived"
+    approved = (r for r in draft.look("reviews").get(place, ()) if r.verdict == "approved")
+    if not any(r.evidence.get("model") == event.model_digest for r in approved):
+        return "an approval on this artifact"
+    return None
 
 
 def _move(draft: _Draft, event: StageChanged) -> None:
@@ -199,7 +221,7 @@ def _move(draft: _Draft, event: StageChanged) -> None:
 
 
 def _adopted(draft: _Draft, event: Adopted) -> None:
-    lines: Mapping[str, tuple[str, ...]] = draft.changed.get("lines", draft.state.lines)
+    lines: Mapping[str, tuple[str, ...]] = draft.look("lines")
     if lines.get(event.segment):
         raise _impossible(
             event.model,

@@ -75,6 +75,7 @@ def promote(
             promoted_to=request.to,
             cause=request.cause,
             model_digest=facts.model_digest,
+            shadow_waiver=facts.shadow_waiver if request.to is Stage.PRODUCTION else None,
         )
         action: Action = "archive" if request.to is Stage.ARCHIVED else "promote"
         intent = plan(state, action, (change,), request.actor, request.reason)
@@ -312,6 +313,7 @@ def stage_changed(state: ModelState, change: PlannedChange, intent: IntentRecord
         ),
         eval_dataset_version=decision.dataset_digest if decision else None,
         shadow_results=shadow.to_json() if shadow else None,
+        shadow_waiver=change.shadow_waiver,
         champion_version=state.champions.get(change.segment),
         champion_metrics=dict(decision.champion_metrics) if decision else None,
         pipeline_result_timestamp=decision.decided_at if decision else None,

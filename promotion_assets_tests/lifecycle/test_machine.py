@@ -1,0 +1,401 @@
+"""Any number of writers, in any order, with a registry that fails and a clock that jumps."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from promotion_assets.adapters.ledger_store import DatabaseLedger
+from promotion_assets.errors import PromotionError, Refusal, RegistryUnreachable
+from promotion_assets.lifecycle.events import (
+    Adopted,
+    EvaluationFinished,
+    IntentAbandoned,
+    IntentFinished,
+    IntentRecorded,
+    ReviewDecided,
+    ShadowReported,
+    Stage,
+    StageChanged,
+)
+from promotion_assets.lifecycle.fold import check_whole, fold
+from promotion_assets.lifecycle.mirror import aliases_of
+from promotion_assets.lifecycle.ports import MirroredVersion
+from promotion_assets.lifecycle.promotion import adopt, complete_rollout, promote
+from promotion_assets.lifecycle.reconcile import reconcile
+from promotion_assets.lifecycle.rollback import clear_latch, rollback
+from promotion_assets.lifecycle.stages import ALLOWED, ModelState
+from promotion_assets.lifecycle.transitions import Facts, Request, evidence_of
+from promotion_assets_tests.fakes import Clock, FakeRegistry
+from promotion_assets_tests.ledgers import MODEL, evaluated, facts, new_ledger, request, shadow
+
+VERSIONS = st.sampled_from(["1", "2", "3", "4"])
+SEGMENTS = st.sampled_from(["default", "eu"])
+WRITERS = 3
+
+
+class Writers(RuleBasedStateMachine):
+    """Several processes' worth of ledgers on one database, and one registry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.registry = FakeRegistry(versions={v: MirroredVersion() for v in "1234"})
+        self.bytes = dict.fromkeys("1234", 0)
+        self.ledgers: list[DatabaseLedger] = []
+        self.stale: list[ModelState] = []
+
+    @initialize()
+    def open(self) -> None:
+        self.ledgers = [new_ledger(Path(self.folder.name), self.clock) for _ in range(WRITERS)]
+        self.stale = [ModelState(MODEL)] * WRITERS
+
+    def teardown(self) -> None:
+        for ledger in self.ledgers:
+            ledger.close()
+        self.folder.cleanup()
+
+    def facts(self, version: str, segment: str = "default") -> Facts:
+        """What is true now; an artifact's digest follows its bytes."""
+        state = self.ledgers[0].state(MODEL)
+        champion = state.champions.get(segment)
+        return facts(
+            version,
+            model_digest=f"{version}{self.bytes[version]}" * 32,
+            champion_digest=None if champion is None else state.digests[champion],
+        )
+
+    @rule(version=VERSIONS, segment=SEGMENTS, verdict=st.sampled_from(["approved", "rejected"]))
+    def evaluate(self, version: str, segment: str, verdict: str) -> None:
+        now = self.facts(version, segment)
+        digest = f"{self.ledgers[0].head().size:04}" * 16
+        self.ledgers[0].append(
+            [
+                evaluated(
+                    version,
+                    self.clock,
+                    segment=segment,
+                    verdict=verdict,
+                    model_digest=now.model_digest,
+                    decision_digest=digest,
+                    tags={},
+                )
+            ]
+        )
+
+    @rule(version=VERSIONS, segment=SEGMENTS, passed=st.booleans())
+    def shadow(self, version: str, segment: str, passed: bool) -> None:
+        found = self.facts(version)
+        self.ledgers[0].append(
+            [
+                shadow(
+                    version,
+                    segment=segment,
+                    passed=passed,
+                    model_digest=found.model_digest,
+                    report_digest=f"{self.ledgers[0].head().size:04}" * 16,
+                )
+            ]
+        )
+
+    @rule(
+        version=VERSIONS,
+        segment=SEGMENTS,
+        verdict=st.sampled_from(["approved", "approved", "rejected"]),
+    )
+    def review(self, version: str, segment: str, verdict: str) -> None:
+        asked = request(version, Stage.PRODUCTION, segment=segment)
+        state = self.ledgers[0].state(MODEL)
+        self.ledgers[0].append(
+            [
+                ReviewDecided.model_validate(
+                    {
+                        "model": MODEL,
+                        "version": version,
+                        "segment": segment,
+                        "actor": "bo",
+                        "verdict": verdict,
+                        "reviewed_at": self.clock(),
+                        "evidence": evidence_of(state, asked, self.facts(version, segment)),
+                    }
+                )
+            ]
+        )
+
+    @rule(
+        writer=st.integers(0, WRITERS - 1),
+        version=VERSIONS,
+        segment=SEGMENTS,
+        to=st.sampled_from(Stage),
+        fails=st.sampled_from([0, 0, 0, 1, -1]),
+    )
+    def promote(self, writer: int, version: str, segment: str, to: Stage, fails: int) -> None:
+        cause = "withdrawn" if to is Stage.ARCHIVED else "promotion"
+        asked = request(version, to, segment=segment, cause=cause)
+        self.registry.fail_at = {fails} - {0}
+        with contextlib.suppress(Refusal, RegistryUnreachable):
+            promote(
+                self.ledgers[writer],
+                self.registry,
+                asked,
+                self.facts(version, segment),
+                self.clock(),
+            )
+        self.registry.fail_at = set()
+
+    @rule(version=VERSIONS, segment=SEGMENTS)
+    def the_whole_way(self, version: str, segment: str) -> None:
+        """Random calls hardly ever reach Production; this one does where it is allowed."""
+        self.evaluate(version, segment, "approved")
+        self.promote(0, version, segment, Stage.STAGING, 0)
+        self.shadow(version, segment, True)
+        self.review(version, segment, "approved")
+        self.promote(1, version, segment, Stage.PRODUCTION, 0)
+
+    @rule(writer=st.integers(0, WRITERS - 1), version=VERSIONS, segment=SEGMENTS)
+    def adopt(self, writer: int, version: str, segment: str) -> None:
+        with contextlib.suppress(Refusal):
+            adopt(
+                self.ledgers[writer],
+                self.registry,
+                MODEL,
+                version,
+                model_digest=self.facts(version).model_digest,
+                actor="ana",
+                reason="has been serving since 2024",
+                segment=segment,
+            )
+
+    @rule(
+        writer=st.integers(0, WRITERS - 1), segment=SEGMENTS, fails=st.sampled_from([0, 0, 1, -1])
+    )
+    def complete(self, writer: int, segment: str, fails: int) -> None:
+        self.registry.fail_at = {fails} - {0}
+        with contextlib.suppress(Refusal, RegistryUnreachable):
+            complete_rollout(
+                self.ledgers[writer],
+                self.registry,
+                MODEL,
+                actor="ana",
+                reason="baked",
+                segment=segment,
+            )
+        self.registry.fail_at = set()
+
+    @rule(
+        writer=st.integers(0, WRITERS - 1),
+        segment=SEGMENTS,
+        to=st.one_of(st.none(), VERSIONS),
+        fails=st.sampled_from([0, 0, 1, -1]),
+    )
+    def roll_back(self, writer: int, segment: str, to: str | None, fails: int) -> None:
+        self.registry.fail_at = {fails} - {0}
+        with contextlib.suppress(Refusal):
+            rollback(
+                self.ledgers[writer],
+                self.registry,
+                MODEL,
+                actor="ana",
+                reason="wrong prices",
+                segment=segment,
+                to=to,
+            )
+        self.registry.fail_at = set()
+
+    @rule()
+    def clear(self) -> None:
+        for digest in list(self.ledgers[0].state(MODEL).latches):
+            clear_latch(self.ledgers[0], MODEL, digest, actor="bo", reason="looked into it")
+
+    @rule(version=VERSIONS)
+    def change_bytes(self, version: str) -> None:
+        self.bytes[version] = 1 - self.bytes[version]
+
+    @rule(hours=st.integers(-48, 48))
+    def time_passes(self, hours: int) -> None:
+        self.clock.advance(hours=hours)
+
+    @rule(writer=st.integers(0, WRITERS - 1))
+    def fall_asleep(self, writer: int) -> None:
+        """A writer reads the state, and acts on it after everybody else."""
+        self.stale[writer] = self.ledgers[writer].state(MODEL)
+
+    @rule(writer=st.integers(0, WRITERS - 1), version=VERSIONS)
+    def wake_up(self, writer: int, version: str) -> None:
+        asked = request(version)
+        before = self.ledgers[0].state(MODEL)
+        with contextlib.suppress(Refusal):
+            promote(
+                self.ledgers[writer],
+                self.registry,
+                asked,
+                self.facts(version),
+                self.clock(),
+                expect_sequence=self.stale[writer].sequence,
+            )
+            assert before.sequence == self.stale[writer].sequence
+
+    @rule(data=st.data())
+    def forget_the_rules(self, data: st.DataObject) -> None:
+        """A defective caller appends whatever stage change it likes."""
+        event = StageChanged.model_validate(
+            {
+                "model_name": MODEL,
+                "model_version": data.draw(VERSIONS),
+                "segment": data.draw(SEGMENTS),
+                "promoted_from": data.draw(st.sampled_from(Stage)),
+                "promoted_to": data.draw(st.sampled_from(Stage)),
+                "cause": data.draw(st.sampled_from(["promotion", "rollback", "adoption"])),
+                "reason": "because I can",
+                "approved": True,
+            }
+        )
+        before = self.ledgers[0].state(MODEL)
+        with contextlib.suppress(PromotionError):
+            self.ledgers[0].append([event])
+            if event.promoted_to is Stage.PRODUCTION:
+                assert before.stage(event.version, event.segment) is not Stage.NONE
+
+    @rule(writer=st.integers(0, WRITERS - 1))
+    def reconcile(self, writer: int) -> None:
+        def facts_of(asked: Request) -> Facts:
+            return self.facts(asked.version, asked.segment)
+
+        ledger = self.ledgers[writer]
+        reconcile(ledger, self.registry, MODEL, facts_of, self.clock(), on_bypass="revert")
+        state = ledger.state(MODEL)
+        assert state.intent is None
+        if state.lines:
+            assert self.registry.aliases == aliases_of(state)
+        for version in state.versions():
+            assert self.registry.versions[version].stage == str(state.stage_anywhere(version))
+
+    @invariant()
+    def one_champion_and_at_most_one_rollout_a_segment(self) -> None:
+        if not self.ledgers:
+            return
+        state = self.ledgers[0].state(MODEL)
+        check_whole(state)
+        for segment in state.stages:
+            live = state.in_stage(Stage.PRODUCTION, segment)
+            assert len(live) <= 2
+            assert sorted(live) == sorted(
+                {state.champions.get(segment), state.rolling.get(segment)} - {None}  # type: ignore[type-var]
+            )
+
+    @invariant()
+    def all_writers_see_the_same(self) -> None:
+        states = [ledger.state(MODEL) for ledger in self.ledgers]
+        assert all(state == states[0] for state in states)
+
+    @invariant()
+    def the_history_is_one_that_the_rules_allow(self) -> None:
+        if self.ledgers:
+            check_history([recorded.event for recorded in self.ledgers[0].events(MODEL)])
+
+
+def check_history(events: list[object]) -> None:
+    """Walk a history by the table of stages alone, apart from the code that folds it."""
+    stages: dict[tuple[str, str], Stage] = {}
+    live: Counter[str] = Counter()
+    approved: dict[tuple[str, str], bool] = {}
+    shadowed: dict[tuple[str, str], bool] = {}
+    reviewed: dict[tuple[str, str], str] = {}
+    been_live: set[tuple[str, str]] = set()
+    open_intents = 0
+    for event in events:
+        match event:
+            case EvaluationFinished():
+                approved[event.segment, event.version] = event.verdict == "approved"
+            case ShadowReported():
+                shadowed[event.segment, event.version] = event.passed
+            case ReviewDecided():
+                reviewed[event.segment, event.version] = event.verdict
+            case IntentRecorded():
+                open_intents += 1
+            case IntentFinished() | IntentAbandoned():
+                open_intents -= 1
+            case Adopted():
+                place = (event.segment, event.version)
+                assert place not in stages
+                assert not any(segment == event.segment for segment, _ in been_live)
+                stages[place] = Stage.PRODUCTION
+                live[event.segment] += 1
+                been_live.add(place)
+            case StageChanged():
+                place = (event.segment, event.version)
+                step = (event.promoted_from, event.promoted_to)
+                assert stages.get(place, Stage.NONE) is event.promoted_from
+                assert event.cause in ALLOWED[step]
+                if event.cause == "promotion":
+                    assert approved[place]
+                if step == (Stage.STAGING, Stage.PRODUCTION):
+                    assert shadowed[place]
+                    assert place in reviewed
+                if step == (Stage.ARCHIVED, Stage.PRODUCTION):
+                    assert place in been_live
+                live[event.segment] += (step[1] is Stage.PRODUCTION) - (step[0] is Stage.PRODUCTION)
+                if event.promoted_to is Stage.PRODUCTION:
+                    been_live.add(place)
+                stages[place] = event.promoted_to
+        assert open_intents in (0, 1)
+        assert all(count <= 2 for count in live.values())
+
+
+TestWriters = Writers.TestCase
+TestWriters.settings = settings(
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def test_the_machine_can_reach_every_stage(tmp_path: Path) -> None:
+    """The random walk is not vacuous: its own steps lead into Production, out and back."""
+    machine = Writers()
+    machine.open()
+    machine.adopt(0, "1", "default")
+    machine.the_whole_way("2", "default")
+    state = machine.ledgers[0].state(MODEL)
+    assert (state.champions, state.rolling) == ({"default": "1"}, {"default": "2"})
+    machine.complete(2, "default", 1)
+    machine.reconcile(1)
+    assert machine.ledgers[0].state(MODEL).champions == {"default": "2"}
+    machine.roll_back(0, "default", None, -1)
+    machine.reconcile(1)
+    assert machine.ledgers[0].state(MODEL).champions == {"default": "1"}
+    machine.the_history_is_one_that_the_rules_allow()
+    machine.teardown()
+
+
+@pytest.mark.parametrize("step", ["None-Production", "two champions"])
+def test_the_walk_over_a_history_would_notice(step: str, clock: Clock) -> None:
+    """The independent check is able to fail."""
+    moves = {
+        "None-Production": [(Stage.NONE, Stage.PRODUCTION)],
+        "two champions": [(Stage.STAGING, Stage.PRODUCTION)],
+    }[step]
+    events: list[object] = [
+        StageChanged(
+            model_name=MODEL,
+            model_version="1",
+            promoted_from=source,
+            promoted_to=to,
+            cause="promotion",
+            reason="because I can",
+            approved=True,
+        )
+        for source, to in moves
+    ]
+    with pytest.raises((AssertionError, KeyError)):
+        check_history(events)
+    assert fold(MODEL, []).sequence == 0
