@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from promotion_assets.gates import fast_metrics
 from promotion_assets.policy.model import Task
 from promotion_assets.statistics import bootstrap
 from promotion_assets.statistics.estimates import Difference, Estimate
@@ -33,14 +34,13 @@ Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
 
 # Scorers whose best value is 1, for which the policy's defaults make sense.
-_AVERAGED = ("f1", "precision", "recall", "jaccard")
 WITHIN_ONE = frozenset(
     {
         *("roc_auc", "roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"),
         *("accuracy", "balanced_accuracy", "average_precision", "top_k_accuracy"),
         *("matthews_corrcoef", "r2", "explained_variance"),
-        *_AVERAGED,
-        *(f"{name}_{how}" for name in _AVERAGED for how in ("macro", "micro", "weighted")),
+        *fast_metrics.AVERAGED,
+        *(f"{name}_{how}" for name in fast_metrics.AVERAGED for how in fast_metrics.AVERAGES),
     }
 )
 
@@ -78,13 +78,14 @@ def estimate(
     by_row = _row_scores(metric, task)
     if by_row is not None:
         return mean_estimate(by_row(labels, values), confidence=confidence)
-    order = _fixed_order(labels, values)
+    measure, (answers,) = _measure(metric, task, threshold, values)
+    order = _fixed_order(labels, answers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bootstrap.bootstrap(
-            scorer(metric, task, threshold, _classes(values)),
+            measure,
             labels[order],
-            values[order],
+            answers[order],
             resamples=resamples,
             confidence=confidence,
             rng=np.random.default_rng(seed),
@@ -111,9 +112,9 @@ def compare(
     if metric == "roc_auc" and task == "binary":
         return auc_difference(labels, first, second, confidence=confidence)
     if metric == "accuracy" and task != "regression":
-        one = predictions(first, task, threshold) == labels
-        two = predictions(second, task, threshold) == labels
-        cells = (one & two, one & ~two, ~one & two, ~one & ~two)
+        a = predictions(first, task, threshold) == labels
+        b = predictions(second, task, threshold) == labels
+        cells = (a & b, a & ~b, ~a & b, ~a & ~b)
         return newcombe_paired(*(int(cell.sum()) for cell in cells), confidence=confidence)
     by_row = _row_scores(metric, task)
     if by_row is not None:
@@ -122,14 +123,15 @@ def compare(
             by_row(labels, second),
             confidence=confidence,
         )
-    order = _fixed_order(labels, first, second)
+    measure, (one, two) = _measure(metric, task, threshold, first, second)
+    order = _fixed_order(labels, one, two)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bootstrap.paired_bootstrap(
-            scorer(metric, task, threshold, _classes(first)),
+            measure,
             labels[order],
-            first[order],
-            second[order],
+            one[order],
+            two[order],
             resamples=resamples,
             confidence=confidence,
             rng=np.random.default_rng(seed),
@@ -204,6 +206,8 @@ def _row_scores(metric: str, task: Task) -> RowScores | None:
             return lambda y, v: -((v - y) ** 2)
         case "neg_log_loss", "binary":
             return lambda y, v: np.log(np.clip(np.where(y == 1, v, 1 - v), SMALLEST, 1.0))
+        case "neg_log_loss", "multiclass":
+            return lambda y, v: np.log(np.clip(v[np.arange(len(y)), y], SMALLEST, 1.0))
         case "neg_mean_absolute_error", "regression":
             return lambda y, v: -np.abs(v - y)
         case "neg_mean_squared_error", "regression":
@@ -212,7 +216,19 @@ def _row_scores(metric: str, task: Task) -> RowScores | None:
             return None
 
 
-def _fixed_order(labels: Labels, *columns: Values) -> npt.NDArray[np.int64]:
+def _measure(
+    metric: str, task: Task, threshold: float, *values: Values
+) -> tuple[fast_metrics.Metric, tuple[npt.NDArray[Any], ...]]:
+    """Return a function of labels and answers, and the answers in the form that it takes."""
+    classes = _classes(values[0])
+    by_prediction = fast_metrics.of_predictions(metric, task, classes)
+    if by_prediction is not None:
+        return by_prediction, tuple(predictions(v, task, threshold) for v in values)
+    fast = fast_metrics.of_numbers(metric, task) or fast_metrics.of_probabilities(metric, task)
+    return fast or scorer(metric, task, threshold, classes), values
+
+
+def _fixed_order(labels: Labels, *columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     keys: list[npt.NDArray[Any]] = [labels]
     for values in columns:
         keys.extend(values.T if values.ndim == 2 else [values])
