@@ -56,6 +56,7 @@ class Moody(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Does what the column ``mood`` of its first row says."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        import importlib
         import os
         import signal
         import sys
@@ -88,7 +89,7 @@ class Moody(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         elif mood == "raise":
             raise RuntimeError("I would rather not\nsecond line")
         elif mood == "library":
-            pass
+            importlib.import_module("a_library_that_nobody_has")
         elif mood == "slow":
             time.sleep(0.02)
         elif mood == "garbage":
