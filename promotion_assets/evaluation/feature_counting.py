@@ -138,7 +138,9 @@ def _is_numeric(column: pd.Series[Any]) -> bool:
         return False
     if pd.api.types.is_object_dtype(dtype):
         kind = pd.api.types.infer_dtype(column, skipna=True)
-        if kind not in ("integer", "floating", "decimal", "mixed-integer-float", "date"):
+        if kind == "date":
+            return True
+        if kind not in ("integer", "floating", "decimal", "mixed-integer-float"):
             return False
     elif not pd.api.types.is_numeric_dtype(dtype):
         return False

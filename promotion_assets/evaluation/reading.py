@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import sqlalchemy
 from sqlalchemy import exc as sql_errors
@@ -27,6 +28,8 @@ from promotion_assets.evaluation.sources import (
 from promotion_assets.evaluation.tables import canonical_batch, canonical_frame, canonical_table
 
 BATCH_ROWS = 65_536
+READ_BYTES = 64 * 1024
+REMOTE_READ_BYTES = 4 * 1024**2
 
 
 def read_frame(
@@ -126,9 +129,15 @@ def _parquet(
         )
     names = list(columns or schema.names)
     wanted = pa.schema([schema.field(name) for name in names])
+    local = isinstance(source.filesystem, pafs.LocalFileSystem)
     for path in source.paths:
-        # Buffered reading keeps a column chunk of a large row group from being held whole.
-        with pq.ParquetFile(path, filesystem=source.filesystem, buffer_size=1024**2) as file:
+        # Both are needed to hold less than a row group: by default all of it is fetched ahead.
+        with pq.ParquetFile(
+            path,
+            filesystem=source.filesystem,
+            buffer_size=READ_BYTES if local else REMOTE_READ_BYTES,
+            pre_buffer=False,
+        ) as file:
             yield from (
                 pa.RecordBatch.from_arrays(
                     [batch.column(name).cast(wanted.field(name).type) for name in names],

@@ -54,7 +54,9 @@ def test_the_digest_of_a_fixed_frame_is_pinned() -> None:
             "x": [0.5, None, -0.0],
             "s": ["a", None, "ß"],
             "b": [True, False, True],
-            "t": pd.to_datetime(["2024-01-01", None, "2024-01-03T04:05:06.000007"], format="ISO8601"),
+            "t": pd.to_datetime(
+                ["2024-01-01", None, "2024-01-03T04:05:06.000007"], format="ISO8601"
+            ),
         }
     )
     assert frame_digest(frame) == (
@@ -184,8 +186,7 @@ CELLS: dict[str, st.SearchStrategy[Any]] = {
     "Int64": st.none() | st.integers(-(2**63), 2**63 - 1),
     "boolean": st.none() | st.booleans(),
     "object": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
-    "datetime64[ns]": st.none()
-    | st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)),
+    "datetime64[ns]": st.none() | st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)),
 }
 
 
