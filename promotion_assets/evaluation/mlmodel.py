@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from promotion_assets.evaluation.contract import Column
 MAX_BYTES = 16 * 1024**2
 # A file of a few lines can name its parts again and again until they fill the memory.
 MAX_NODES = 500_000
+XGBOOST_CLASSES = re.compile(r"|xgboost\.core\.Booster|xgboost\.sklearn\.XGB\w+")
 LOG_AGAIN = "log the model again as a new version"
 
 YamlLoader: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -104,9 +106,7 @@ def loads_without_pickle(facts: MLmodelFacts) -> bool:
             return facts.serialization_format == "skops"
         case "mlflow.xgboost":
             # Another class would be imported and called.
-            return model_class in {"", "xgboost.core.Booster"} or model_class.startswith(
-                "xgboost.sklearn.XGB"
-            )
+            return bool(XGBOOST_CLASSES.fullmatch(model_class))
         case "mlflow.lightgbm":
             return model_class in {"", "lightgbm.basic.Booster"} or (
                 flavor.get("serialization_format") == "skops"
