@@ -6,9 +6,12 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command("demo")
@@ -30,8 +33,6 @@ def command(directory: Path, headless: bool) -> None:
     promotion demo
     promotion demo --headless --directory /tmp/demo
     """
-    from rich.console import Console
-
     from promotion_assets.demo.home import DemoHome
     from promotion_assets.demo.run import Platform, run_demo
 
@@ -45,7 +46,17 @@ def command(directory: Path, headless: bool) -> None:
         return LocalPlatform(home, os.environ)
 
     signal.signal(signal.SIGTERM, _interrupt)
-    run_demo(home, os.environ, Console(highlight=False), platform, headless=headless)
+    run_demo(home, os.environ, _console(), platform, headless=headless)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        # A log file has no width; the table wants some.
+        return Console(highlight=False, width=140)
+    return console
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

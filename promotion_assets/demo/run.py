@@ -137,10 +137,10 @@ def _reporter(console: Console) -> Callable[[str], None]:
 
 def _serve(home: DemoHome, environ: Mapping[str, str], console: Console) -> None:
     services = services_of(home, free_port)
-    names = " and ".join(service.name for service in services)
-    console.print(f"\n[bold]Starting[/bold] {names} (about 20 s)")
+    console.print("\n[bold]Starting[/bold] MLflow and Dagster (about 20 s)")
     with started(services, home.environment(environ), home.logs) as running:
         for one in running:
-            console.print(f"  {one.service.name:<8} {one.service.url}")
+            if one.service.url is not None:
+                console.print(f"  {one.service.name:<8} {one.service.url}")
         console.print("Ctrl-C ends all of it.")
         watch(running)

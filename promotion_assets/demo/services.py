@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -19,16 +19,19 @@ from promotion_assets.demo.home import DemoHome
 from promotion_assets.errors import Unreachable
 
 START_SECONDS = 180.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service as it is to be started: ``url`` answers with 200 when it is ready."""
+    """A service as it is to be started.
+
+    ``url`` answers with 200 when it is ready; ``None`` for one that nobody talks to.
+    """
 
     name: str
     command: Sequence[str]
-    url: str
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,13 @@ class Running:
 
 
 def services_of(home: DemoHome, free_port: Callable[[], int]) -> tuple[Service, ...]:
-    """Return MLflow's UI, and Dagster's UI with its daemon, on ports of their own."""
-    python = [sys.executable, "-m"]
-    mlflow, dagster = free_port(), free_port()
+    """Return MLflow's UI, and Dagster's UI and daemon, on ports of their own."""
+    mlflow, dagster = str(free_port()), str(free_port())
     return (
         Service(
             "MLflow",
             [
-                *(*python, "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow)),
+                *(_script("mlflow"), "server", "--host", "127.0.0.1", "--port", mlflow),
                 *("--workers", "1", "--backend-store-uri", home.tracking_uri),
                 *("--default-artifact-root", home.artifacts.as_uri()),
             ],
@@ -57,10 +59,17 @@ def services_of(home: DemoHome, free_port: Callable[[], int]) -> tuple[Service, 
         Service(
             "Dagster",
             [
-                *(*python, "dagster", "dev", "--host", "127.0.0.1", "--port", str(dagster)),
-                *("--workspace", str(home.workspace_file), "--log-level", "warning"),
+                *(_script("dagster-webserver"), "--host", "127.0.0.1", "--port", dagster),
+                *("--workspace", str(home.workspace_file), "--dagster-log-level", "warning"),
             ],
             f"http://127.0.0.1:{dagster}",
+        ),
+        Service(
+            "Daemon",
+            [
+                *(_script("dagster-daemon"), "run"),
+                *("--workspace", str(home.workspace_file), "--log-level", "warning"),
+            ],
         ),
     )
 
@@ -84,18 +93,20 @@ def started(
         yield tuple(running)
     finally:
         for one in running:
-            _signal(one, signal.SIGINT)
+            _terminate(one)
         deadline = time.monotonic() + STOP_SECONDS
         for one in running:
             _end(one, deadline)
 
 
 def wait_until_it_answers(one: Running, seconds: float) -> None:
-    """Wait for a 200 from the service's address.
+    """Wait for a 200 from the service's address, if it has one.
 
     Raises:
         Unreachable: the process ended, or time is over.
     """
+    if one.service.url is None:
+        return
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if one.process.poll() is not None:
@@ -126,6 +137,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _script(name: str) -> str:
+    # Of this very environment, also where it is not on the PATH.
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
 def _start(service: Service, environment: Mapping[str, str], logs: Path) -> Running:
     log = logs / f"{service.name.lower()}.log"
     with log.open("wb") as output:
@@ -151,9 +167,10 @@ def _end(one: Running, deadline: float) -> None:
     one.process.wait()
 
 
-def _signal(one: Running, number: signal.Signals) -> None:
+def _terminate(one: Running) -> None:
+    # Not SIGINT: a demo that was started in the background of a shell hands on that it is ignored.
     if one.process.poll() is None:
-        one.process.send_signal(number)
+        one.process.terminate()
 
 
 def _answers(url: str) -> bool:
