@@ -32,6 +32,8 @@ from promotion_assets.evaluation.frames import Frame, FrameReader
 
 MAX_REQUEST_BYTES = 16 * 1024**2
 MAX_NAMES = 4096
+# Flavors whose classifiers answer ``predict`` with labels, and keep the estimator at hand.
+ANSWER_LABELS = ("mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost")
 
 
 class LazyModules(MetaPathFinder):
@@ -148,18 +150,18 @@ class Worker:
         directory = _private_view(Path(header["directory"]), header["mlmodel"])
         model = mlflow.pyfunc.load_model(str(directory), suppress_warnings=True)
         self.model = model
-        if header["task"] != "regression" and model.loader_module == "mlflow.sklearn":
-            implementation = model._model_impl
-            if hasattr(implementation, "predict_proba"):
-                # MLflow's own wrapper, asked for another method: the input schema is still
+        if header["task"] != "regression" and model.loader_module in ANSWER_LABELS:
+            estimator = model._model_impl.get_raw_model()
+            if hasattr(estimator, "predict_proba"):
+                # MLflow's own wrapper around another method: the input schema is still
                 # enforced, and the answer is not the label.
                 self.model = mlflow.pyfunc.PyFuncModel(
                     model_meta=model.metadata,
-                    model_impl=implementation,
+                    model_impl=estimator,
                     predict_fn="predict_proba",
                     model_id=model.model_id,
                 )
-                self.classes = _plain(getattr(implementation.get_raw_model(), "classes_", None))
+                self.classes = _plain(getattr(estimator, "classes_", None))
         self.channel.send(
             {
                 "op": "loaded",

@@ -1,6 +1,6 @@
 """The last step before untrusted code: give up what the child must not have, then become it.
 
-Run as a script by :mod:`promotion_assets.evaluation.sandbox` with a JSON plan as its argument,
+Run as a script by :mod:`promotion_assets.evaluation.isolation` with a JSON plan as its argument,
 once on the host (limits, file descriptors) and, where bubblewrap is missing, once more inside
 new namespaces (a root of its own with only what the plan names). It needs nothing but the
 standard library, because it runs before any package can be found, with ``python -I -S``.
@@ -66,7 +66,8 @@ def hand_over_descriptors(reply_descriptor: int) -> None:
     if reply_descriptor != REPLY_DESCRIPTOR:
         os.dup2(reply_descriptor, REPLY_DESCRIPTOR)
     os.set_inheritable(REPLY_DESCRIPTOR, True)
-    os.closerange(REPLY_DESCRIPTOR + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    os.closerange(REPLY_DESCRIPTOR + 1, 1 << 20 if most == resource.RLIM_INFINITY else most)
 
 
 def set_limits(limits: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from promotion_assets.evaluation.answers import Question
 from promotion_assets.evaluation.features import BATCH_ROWS, Features
-from promotion_assets.evaluation.sandbox import Isolation
+from promotion_assets.evaluation.isolation import Isolation
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.evaluation.session import Session
 from promotion_assets.policy.model import Sandbox, Task

@@ -15,6 +15,7 @@ from promotion_assets.evaluation.answers import Question, interpret
 from promotion_assets.evaluation.candidate import MLmodelFacts, Signature
 from promotion_assets.evaluation.features import BATCH_ROWS, Features, column_names, write_features
 from promotion_assets.evaluation.frames import Frame
+from promotion_assets.evaluation.isolation import Isolation, detect_isolation
 from promotion_assets.evaluation.mlmodel import (
     loads_without_pickle,
     read_mlmodel,
@@ -22,9 +23,7 @@ from promotion_assets.evaluation.mlmodel import (
 )
 from promotion_assets.evaluation.sandbox import (
     ChildFailure,
-    Isolation,
     SandboxedProcess,
-    detect_isolation,
     printable,
 )
 from promotion_assets.evaluation.scores import FailureKind, Floats, Scores, ScoringFailure
@@ -94,6 +93,13 @@ class Session:
                 kind="no_isolation",
                 reason="the policy requires namespaces and this host offers neither bubblewrap "
                 "nor user namespaces; install bubblewrap, or set sandbox.require: limits",
+            )
+        if self.limits.env_manager != "local":
+            return ScoringFailure(
+                kind="no_isolation",
+                reason=f"the policy asks for an environment of the model's own "
+                f"(sandbox.env_manager: {self.limits.env_manager}), which is not built here; "
+                "install its requirements beside the platform and set env_manager: local",
             )
         if loads_without_pickle(facts):
             return None

@@ -16,7 +16,7 @@ import pytest
 from promotion_assets.evaluation.answers import Question
 from promotion_assets.evaluation.artifact import manifest
 from promotion_assets.evaluation.candidate import ArtifactManifest
-from promotion_assets.evaluation.sandbox import Isolation, works
+from promotion_assets.evaluation.isolation import Isolation, works
 from promotion_assets.evaluation.session import Session
 from promotion_assets.policy.model import Sandbox
 from promotion_assets_tests.parts import require

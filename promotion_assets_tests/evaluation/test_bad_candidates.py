@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from promotion_assets.evaluation.answers import Question
-from promotion_assets.evaluation.sandbox import Isolation, detect_isolation
+from promotion_assets.evaluation.isolation import Isolation, detect_isolation
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.evaluation.session import Session
 from promotion_assets.policy.model import Sandbox
+from promotion_assets_tests.evaluation.children import eventually, processes_with
 from promotion_assets_tests.evaluation.logged import Logged, usable
-from promotion_assets_tests.evaluation.test_sandbox import eventually, processes_with
 
 ROWS = 8
 
@@ -210,6 +210,14 @@ def test_a_policy_can_require_namespaces(logged: Logged) -> None:
     limits = Sandbox(require="namespaces")
     with logged.open("sound", isolation="limits", limits=limits) as session:
         assert failure_of(session, logged.rows()).kind == "no_isolation"
+
+
+def test_an_environment_that_is_not_built_is_not_ignored(logged: Logged) -> None:
+    """A policy that wants the model's own libraries is not answered with the platform's."""
+    with logged.open("sound", limits=Sandbox(env_manager="uv")) as session:
+        failure = failure_of(session, logged.rows())
+    assert failure.kind == "no_isolation"
+    assert "env_manager: local" in failure.reason
 
 
 @pytest.mark.parametrize(

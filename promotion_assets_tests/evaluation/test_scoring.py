@@ -14,8 +14,8 @@ import pytest
 from promotion_assets.errors import UsageError
 from promotion_assets.evaluation.answers import Question
 from promotion_assets.evaluation.features import ParquetFeatures, write_features
+from promotion_assets.evaluation.isolation import detect_isolation
 from promotion_assets.evaluation.probing import ProbingPlan, probe
-from promotion_assets.evaluation.sandbox import detect_isolation
 from promotion_assets.evaluation.scores import Floats, Scores, ScoringFailure
 from promotion_assets.evaluation.scoring import score
 from promotion_assets.evaluation.session import Session
