@@ -45,7 +45,7 @@ _POSTGRES = (
     """
     CREATE FUNCTION promotion_ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        RAISE EXCEPTION 'the ledger is append-only: no %', TG_OP;
+        RAISE EXCEPTION USING MESSAGE = 'the ledger is append-only: no ' || TG_OP;
     END $$
     """,
     """
