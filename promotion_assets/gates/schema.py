@@ -3,7 +3,8 @@
 Judged by the rules that MLflow applies when the model answers
 (``mlflow.models.utils._enforce_schema``, 3.17): columns are matched by name, columns that the
 model does not ask for are ignored, an optional input may be absent, and a type may only be
-widened where no value can change.
+widened where no value can change. One rule is stricter: MLflow hands any column of objects on
+where a boolean is declared, bytes too.
 """
 
 from __future__ import annotations

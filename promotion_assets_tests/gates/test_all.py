@@ -111,7 +111,7 @@ def test_evidence_that_failed_to_be_had_is_named(gate: str, tmp_path: Path) -> N
     [(gate, part) for gate, parts in NEEDED.items() for part in parts if part in SCORED],
 )
 def test_a_scoring_failure_is_an_error_with_its_cause(gate: str, part: str, tmp_path: Path) -> None:
-    """A version that could not be scored is an error that repeats the reason and names the cause."""
+    """A version that could not be scored is an error with the reason and the cause."""
     failure = ScoringFailure(kind="timeout", reason="it hung for 120 s", because_of="artifact")
     result = judge(gate, without(sound(tmp_path), part, failure))
     assert result.outcome is Outcome.ERROR
