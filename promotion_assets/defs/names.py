@@ -12,9 +12,10 @@ import dagster as dg
 class Names:
     """All names of one model's assets.
 
-    Asset keys carry the registered model's own name as their prefix. Dagster allows only
-    letters, digits and underscores in the names of groups, jobs and steps: those get the model's
-    name with everything else replaced, and ``taken`` keeps two models apart that would collide.
+    Asset keys carry the registered model's own name as their prefix where Dagster allows it, that
+    is where it has only letters, digits, hyphens and underscores. Names of groups, jobs and steps
+    get the model's name with everything but letters, digits and underscores replaced, and so do
+    other asset keys; ``taken`` keeps two models apart that would collide.
     """
 
     model: str
@@ -32,7 +33,8 @@ class Names:
 
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of one of the model's assets."""
-        return dg.AssetKey([self.model, asset])
+        plain = re.fullmatch(r"[A-Za-z0-9_-]+", self.model)
+        return dg.AssetKey([self.model if plain else self.slug, asset])
 
     def step(self, asset: str) -> str:
         """Return the name of the step that makes an asset."""

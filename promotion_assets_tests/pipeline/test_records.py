@@ -14,15 +14,15 @@ from promotion_assets.errors import IntegrityError
 from promotion_assets.evaluation.scores import LatencySample, Probe, Scores, ScoringFailure
 from promotion_assets.pipeline import records
 
-shapes = st.one_of(
-    st.tuples(st.integers(1, 50)), st.tuples(st.integers(1, 50), st.integers(2, 5))
-)
+shapes = st.one_of(st.tuples(st.integers(1, 50)), st.tuples(st.integers(1, 50), st.integers(2, 5)))
 values = st_numpy.arrays(np.float64, shapes, elements=st.floats(0, 1))
 
 
 @given(values)
 @settings(max_examples=30)
-def test_scores_come_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, given_values) -> None:  # type: ignore[no-untyped-def]
+def test_scores_come_back_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, given_values
+) -> None:  # type: ignore[no-untyped-def]
     """Scores are evidence: a bit more or less would change a replayed decision."""
     path = tmp_path_factory.mktemp("scores") / "scores.arrow"
     classes = tuple("abcde"[: given_values.shape[1]]) if given_values.ndim == 2 else ()
