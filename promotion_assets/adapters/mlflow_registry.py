@@ -131,7 +131,9 @@ class MlflowRegistry:
             present = self.client.get_model_version(model, version).tags or {}
             for key, value in tags.items():
                 if present.get(key) != value[:TAG_LIMIT]:
-                    _again(self.client.set_model_version_tag, model, version, key, value[:TAG_LIMIT])
+                    _again(
+                        self.client.set_model_version_tag, model, version, key, value[:TAG_LIMIT]
+                    )
 
     def aliases(self, model: str) -> Mapping[str, str]:
         """Return ``{alias: version}``; a search would say that there are none."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from promotion_assets.adapters.mlflow_registry import MlflowRegistry, _spoken
+from promotion_assets.adapters.mlflow_registry import MlflowRegistry, registry_errors
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.lifecycle.mirror import STAGE_TAG, is_managed
 from promotion_assets.lifecycle.ports import MirroredVersion, RegistryView
@@ -54,7 +54,7 @@ class MirroringRegistry(MlflowRegistry):
         name = model.replace("'", "\\'")
         found: dict[str, ModelVersion] = {}
         token: str | None = None
-        with _spoken(f"listing the versions of {model}", model):
+        with registry_errors(f"listing the versions of {model}", model):
             while True:
                 page = self.client.search_model_versions(
                     f"name='{name}'", max_results=1000, page_token=token
@@ -68,7 +68,7 @@ class MirroringRegistry(MlflowRegistry):
         found = self.find(model, version)
         if found is None or found.current_stage in (None, str(stage)):
             return
-        with warnings.catch_warnings(), _spoken(f"moving {model} version {version}", model):
+        with warnings.catch_warnings(), registry_errors(f"moving {model} version {version}", model):
             warnings.simplefilter("ignore", FutureWarning)
             try:
                 # Never archive_existing_versions: it is not atomic and the ledger decides.
