@@ -29,7 +29,13 @@ from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
 from promotion_assets.gates.limits import DecideOn, interval_of, judged, value_of
 from promotion_assets.gates.logged import claims, overclaimed
-from promotion_assets.gates.metrics import WITHIN_ONE, compare, estimate, metric_problem
+from promotion_assets.gates.metrics import (
+    WITHIN_ONE,
+    compare,
+    estimate,
+    metric_problem,
+    unknown_metric,
+)
 from promotion_assets.gates.scored import Answers, answers, without_champion
 from promotion_assets.gates.verdict import conclude, shown, shown_interval
 from promotion_assets.policy.model import ModelPolicy
@@ -73,6 +79,9 @@ class AccuracySettings(GateSettings):
     def _defaults_fit_the_metric(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("metric", "roc_auc") in WITHIN_ONE:
             return values
+        unknown = unknown_metric(str(values["metric"]))
+        if unknown:
+            raise ValueError(f"metric {unknown}")
         # The defaults are for metrics that end at 1; for an error in euros they mean nothing.
         unset = [name for name in ("minimum", "improvement") if name not in values]
         if unset:

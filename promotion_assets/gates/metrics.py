@@ -171,18 +171,28 @@ def scorer(
     return measure
 
 
+def unknown_metric(metric: str) -> str:
+    """Return that there is no such scorer, with the nearest name, or an empty string."""
+    if metric in WITHIN_ONE:
+        return ""
+    from sklearn.metrics import get_scorer_names
+
+    names = get_scorer_names()
+    if metric in names:
+        return ""
+    near = difflib.get_close_matches(metric, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "see sklearn.metrics.get_scorer_names()"
+    return f"{metric!r} is not a scikit-learn scorer: {hint}"
+
+
 @lru_cache
 def metric_problem(metric: str, task: Task) -> str:
     """Return why ``metric`` cannot judge models of ``task``, or an empty string."""
     if metric == "roc_auc" and task == "binary":
         return ""
-    from sklearn.metrics import get_scorer_names
-
-    names = get_scorer_names()
-    if metric not in names:
-        near = difflib.get_close_matches(metric, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see sklearn.metrics.get_scorer_names()"
-        return f"{metric!r} is not a scikit-learn scorer: {hint}"
+    unknown = unknown_metric(metric)
+    if unknown:
+        return unknown
     labels, values = _example(task)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

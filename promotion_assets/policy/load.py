@@ -6,7 +6,6 @@ import difflib
 import re
 import types
 import typing
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -88,10 +87,10 @@ def parse_policy(
     try:
         policy = Policy.model_validate(_with_empty_stanzas(source.data))
     except ValidationError as error:
-        reported = {(where, words) for where, words, _ in problems}
+        reported = {where for where, _, _ in problems}
         for detail in error.errors(include_url=False):
             where, words, hint = _explained(detail, detail["loc"], Policy)
-            if (where, words) not in reported:
+            if where not in reported:
                 problems.append((where, words, hint))
         raise _refusal(source, problems) from None
     if problems:
@@ -138,7 +137,12 @@ def _gate_problems(source: Source, settings: SettingsModels) -> Iterator[Problem
         if not isinstance(gates, dict):
             continue
         paths = stanza.get("gate_paths") or {}
-        known = _known(settings, paths if _all_text(paths) else {})
+        try:
+            known = _known(settings, paths if _all_text(paths) else {})
+        except PolicyError as error:
+            words = f"{error.doing}: {error.problem}"
+            yield ("models", model, "gate_paths"), words, error.next_step
+            continue
         for gate, values in gates.items():
             where: Place = ("models", model, "gates", gate)
             if gate not in known:
@@ -199,13 +203,14 @@ def _contradictions(model: str, policy: ModelPolicy, settings: SettingsModels) -
             for words in stanza.contradictions(policy):
                 word = words.split(" ", 1)[0]
                 at: Place = (word,) if word in known[gate].model_fields else ()
-                yield (*here, "gates", gate, *at), words, "change one of the two"
+                yield (*here, "gates", gate, *at), words, "correct it"
     for index, waiver in enumerate(policy.waivers):
         if waiver.gate not in policy.gates:
             words = f"a waiver for {waiver.gate!r}, which is not a gate of this policy"
             yield (*here, "waivers", index, "gate"), words, _nearest(waiver.gate, policy.gates)
-    for index, (label, times) in enumerate(Counter(g.label for g in policy.groups).items()):
-        if times > 1:
+    labels = [group.label for group in policy.groups]
+    for index, label in enumerate(labels):
+        if label in labels[:index]:
             words = f"two groups are called {label!r}"
             yield (*here, "groups", index), words, "give one of them another `name`"
     rate = policy.dataset.label_rate
@@ -242,11 +247,13 @@ def _explained(
         case "string_type" if isinstance(seen, int | float):
             return place, f"{seen!r} is a number where text is meant", f'quote it: "{seen}"'
         case "literal_error":
-            allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-            return place, f"{seen!r} is not allowed here", _nearest(str(seen), allowed)
+            expected = str(detail.get("ctx", {}).get("expected", ""))
+            allowed = re.findall(r"'([^']*)'", expected)
+            hint = _nearest(str(seen), allowed) if allowed else f"write {expected}"
+            return place, f"{seen!r} is not allowed here", hint
         case "value_error":
-            return place, _message(detail), "change one of the two"
-        case "too_short" if place[-1:] == ("gates",):
+            return place, _message(detail), "correct it"
+        case "too_short" | "dict_type" | "mapping_type" if place[-1:] == ("gates",) and not seen:
             return place, "no gate is configured", "name at least one; a policy without gates fails"
         case _:
             shown = "" if isinstance(seen, dict | list) else f", got {seen!r}"
@@ -286,17 +293,15 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _refusal(source: Source, problems: list[Problem]) -> PolicyError:
     ordered = sorted(problems, key=lambda problem: source.line(problem[0]))
-    words = [
-        f"{source.name}:{source.line(where)}: {_key_path(where)}: {what} ({hint})"
+    told = [
+        (source.line(where), f"{_key_path(where)}: {what} ({hint})")
         for where, what, hint in ordered[:MOST_PROBLEMS]
     ]
-    more = len(ordered) - len(words)
-    if more > 0:
-        words.append(f"and {more} more")
-    first_line = source.line(ordered[0][0])
+    lines = [words if len(told) == 1 else f"\n  line {line}: {words}" for line, words in told]
+    more = len(ordered) - len(told)
     return PolicyError(
-        f"reading the policy {source.name}:{first_line}",
-        words[0] if len(words) == 1 else "\n  " + "\n  ".join(words) + "\n ",
+        f"reading the policy {source.name}:{told[0][0]}",
+        "".join(lines) + (f"\n  and {more} more" if more else ""),
         "correct it and run `promotion policy check`",
     )
 

@@ -13,6 +13,11 @@ from promotion_assets.errors import PolicyError
 Path = tuple[str | int, ...]
 
 
+PLAIN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")
+)
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader without dates: JSON has none, and pydantic reads them from text."""
 
@@ -54,8 +59,8 @@ def read_source(text: str, name: str) -> Source:
         PolicyError: not YAML, empty, a key written twice in one mapping, or a tag such as
             ``!!python/object``.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise PolicyError(f"reading {name}", "the file is empty", "run `promotion init`")
@@ -81,12 +86,16 @@ def read_source(text: str, name: str) -> Source:
             "values are nested too deeply, or an anchor contains itself",
             "write the policy flat",
         ) from None
-    finally:
-        loader.dispose()
     return Source(name=name, data=data, lines=lines)
 
 
 def _plain(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int], name: str) -> Any:
+    if node.tag not in PLAIN_TAGS:
+        raise PolicyError(
+            f"reading {name}:{node.start_mark.line + 1}",
+            f"a policy is plain YAML, without tags such as {node.tag.rpartition(',')[2]!r}",
+            "write the value itself",
+        )
     if isinstance(node, yaml.MappingNode):
         _refuse_repeats(node, path, name)
         loader.flatten_mapping(node)
