@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import dagster as dg
 
 from promotion_assets.defs.checks import PASSED, check_spec
+from promotion_assets.defs.expectations import MEETS_EXPECTATIONS, met, unmet
 from promotion_assets.defs.metadata import Materialized, gate_metadata
 from promotion_assets.defs.names import Names, gate_asset
 from promotion_assets.defs.pictures import pictures_of
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
+from promotion_assets.errors import PromotionError
 from promotion_assets.gates.contract import Gate, GateSettings
+from promotion_assets.pipeline.profile_expectations import ON_FEATURES, profile_expectations
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -25,6 +28,8 @@ def gate_definition(
     asset = gate_asset(gate.name)
     key = names.key(asset)
     role = "" if settings.required else " It only informs and never decides."
+
+    severity = dg.AssetCheckSeverity.ERROR if settings.required else dg.AssetCheckSeverity.WARN
 
     @dg.multi_asset(
         name=names.step(asset),
@@ -39,7 +44,10 @@ def gate_definition(
                 partitions=names.partitions,
             )
         ],
-        check_specs=[check_spec(PASSED, key, gate.question, partitions=names.partitions)],
+        check_specs=[
+            check_spec(PASSED, key, gate.question, partitions=names.partitions),
+            *([_expectations_spec(names, key)] if gate.name in ON_FEATURES else []),
+        ],
         partitions_def=names.partitions,
     )
     def _gate(
@@ -54,14 +62,28 @@ def gate_definition(
             asset_key=key,
             check_name=PASSED,
             passed=result.lets_through,
-            severity=dg.AssetCheckSeverity.ERROR
-            if settings.required
-            else dg.AssetCheckSeverity.WARN,
+            severity=severity,
             description=result.reason,
             metadata={"outcome": result.outcome.value, "reason": result.reason},
         )
+        if gate.name in ON_FEATURES:
+            try:
+                yield met(
+                    key, *profile_expectations(evaluator, context.partition_key, result), severity
+                )
+            except PromotionError as error:
+                yield unmet(key, error, severity)
 
     return _gate
+
+
+def _expectations_spec(names: Names, key: dg.AssetKey) -> dg.AssetCheckSpec:
+    return check_spec(
+        MEETS_EXPECTATIONS,
+        key,
+        "A Great Expectations suite on the table of features that the gate measured.",
+        partitions=names.partitions,
+    )
 
 
 def _reads(gate: Gate) -> list[str]:

@@ -1,12 +1,11 @@
 """Assets that all versions of a model share: the evaluation dataset and the production sample."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
-from promotion_assets.adapters.expectations import ExpectationOutcome
 from promotion_assets.defs.checks import check_spec
+from promotion_assets.defs.expectations import MEETS_EXPECTATIONS, met, unmet
 from promotion_assets.defs.metadata import Materialized, Metadata, table
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
@@ -16,8 +15,6 @@ from promotion_assets.evaluation.contract import Column
 from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.pipeline.dataset_expectations import dataset_expectations
 from promotion_assets.policy.model import ModelPolicy
-
-MEETS_EXPECTATIONS = "meets_expectations"
 
 
 def evaluation_dataset(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
@@ -55,14 +52,14 @@ def evaluation_dataset(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition
         except PromotionError as error:
             # Later steps are told by the pointer; candidates get a recorded rejection.
             yield _unusable(key, error)
-            yield _unmet(key, error)
+            yield unmet(key, error)
             return
         yield dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(dataset.digest),
             metadata=_dataset_metadata(dataset),
         )
-        yield _met(key, *dataset_expectations(evaluator, dataset))
+        yield met(key, *dataset_expectations(evaluator, dataset))
 
     return _evaluation_dataset
 
@@ -74,44 +71,6 @@ def _unusable(key: dg.AssetKey, error: PromotionError) -> Materialized:
         metadata={
             "problem": dg.MetadataValue.md(f"**NOT USABLE** {error.problem}"),
             "next": error.next_step,
-        },
-    )
-
-
-def _unmet(key: dg.AssetKey, error: PromotionError) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=MEETS_EXPECTATIONS,
-        passed=False,
-        description=f"{error.problem}. Next: {error.next_step}",
-    )
-
-
-def _met(
-    key: dg.AssetKey, outcomes: Sequence[ExpectationOutcome], docs: Path
-) -> dg.AssetCheckResult:
-    failed = [outcome for outcome in outcomes if not outcome.success]
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=MEETS_EXPECTATIONS,
-        passed=bool(outcomes) and not failed,
-        description="; ".join(outcome.sentence for outcome in failed)
-        or f"all {len(outcomes)} expectations are met",
-        metadata={
-            "expectations": table(
-                [
-                    {
-                        "met": "yes" if outcome.success else "NO",
-                        "column": outcome.column or "",
-                        "expectation": outcome.sentence,
-                        "observed": outcome.observed,
-                    }
-                    for outcome in sorted(outcomes, key=lambda outcome: outcome.success)
-                ]
-            ),
-            "met": len(outcomes) - len(failed),
-            "not_met": len(failed),
-            "data_docs": dg.MetadataValue.path(str(docs)),
         },
     )
 

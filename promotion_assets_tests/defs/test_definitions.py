@@ -102,6 +102,8 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
     assert set(checks) == gates | {
         ("audit_record", "all_gates_passed"),
         ("evaluation_dataset", "meets_expectations"),
+        ("drift_gate", "meets_expectations"),
+        ("schema_gate", "meets_expectations"),
     }
     assert [key for key, spec in checks.items() if spec.blocking] == [
         ("audit_record", "all_gates_passed")
