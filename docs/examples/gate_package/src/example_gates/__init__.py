@@ -1,0 +1,1 @@
+"""Gates of the example team."""
