@@ -19,7 +19,7 @@ from promotion_assets.demo.home import DemoHome
 from promotion_assets.errors import Unreachable
 
 START_SECONDS = 180.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 8.0
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,10 @@ VERSIONS: tuple[Version, ...] = (
         6,
         "wrong schema",
         "jonas.weber",
-        card("Credit risk, boosting, tidy names", "Column names follow the style guide now."),
-        models.train_renamed,
+        card(
+            "Credit risk, boosting, tidy types", "Amounts are whole dollars, so they are integers."
+        ),
+        models.train_whole,
         deciding_gate="schema",
     ),
     Version(
