@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -77,7 +77,9 @@ class FeatureProfile(Frozen):
     """
 
     rows: int
-    features: tuple[NumericFeature | CategoricalFeature, ...]
+    features: tuple[
+        Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")], ...
+    ]
     source: str = ""
 
     def feature(self, name: str) -> NumericFeature | CategoricalFeature | None:
