@@ -24,10 +24,9 @@ def main() -> NoReturn:
     from promotion_assets.errors import PromotionError
 
     try:
-        root.main(standalone_mode=False)
-        sys.exit(0)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        # Outside of its standalone mode click hands a command's exit code back.
+        code = root.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
         click.echo("stopped; nothing half done is left behind", err=True)
         sys.exit(130)

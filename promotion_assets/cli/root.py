@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": ("evaluate", "Judge one version and record the decision."),
     "promote": ("promote", "Move a version to the next stage, if everything it needs is there."),
     "adopt": ("adopt", "Take in a version that already serves, once per model."),
+    "rollback": ("rollback", "Take a model back to its previous champion, in a second."),
+    "reconcile": ("reconcile", "Finish what stopped half way; report what was moved by hand."),
     "explain": ("explain", "Say why a version was allowed to go live, or was not."),
     "policy": ("policy", "Check and describe the policy."),
     "audit": ("audit", "Verify the ledger, offline."),

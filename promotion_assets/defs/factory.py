@@ -13,6 +13,7 @@ from promotion_assets.defs.candidate import candidate, scores
 from promotion_assets.defs.decision import audit_record, decision, staging
 from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
+from promotion_assets.defs.mirror import registry_mirror
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.sensors import new_versions
@@ -51,6 +52,26 @@ def evaluation_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
     )
 
 
+def reconcile_job(mirrors: list[dg.AssetsDefinition]) -> Any:
+    """Return the job that compares the registry with the ledger, for every model."""
+    return dg.define_asset_job(
+        "reconcile",
+        selection=dg.AssetSelection.assets(*(key for asset in mirrors for key in asset.keys)),
+        executor_def=dg.in_process_executor,
+        description="Compares MLflow with the ledger and finishes what stopped half way.",
+    )
+
+
+def reconcile_schedule(job: Any, every_minutes: int = 10) -> dg.ScheduleDefinition:
+    """Return the schedule on which ``job`` runs; it is on unless somebody stops it."""
+    return dg.ScheduleDefinition(
+        name="reconcile_regularly",
+        job=job,
+        cron_schedule=f"*/{every_minutes} * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
 def promotion_definitions(
     policy: Policy, *, config: Path | None = None, home: Path | None = None
 ) -> dg.Definitions:
@@ -63,10 +84,15 @@ def promotion_definitions(
     names = [Names.of(model, taken) for model in policy.models]
     by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
     jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
+    mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
+    reconciling = reconcile_job(mirrors)
     return dg.Definitions(
-        assets=_with_code_references([a for assets in by_model.values() for a in assets]),
-        jobs=list(jobs.values()),
+        assets=_with_code_references(
+            [*(a for assets in by_model.values() for a in assets), *mirrors]
+        ),
+        jobs=[*jobs.values(), reconciling],
         sensors=[new_versions(names, jobs)],
+        schedules=[reconcile_schedule(reconciling)],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },

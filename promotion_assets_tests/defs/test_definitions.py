@@ -37,8 +37,9 @@ GRAPH = {
     },
     "audit_record": {"decision"},
     "staging": {"audit_record"},
+    "registry_mirror": {"staging"},
 }
-SHARED = {"evaluation_dataset", "production_profile"}
+SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
 MODEL = "credit-risk"
 
 
@@ -104,6 +105,7 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
         ("evaluation_dataset", "meets_expectations"),
         ("drift_gate", "meets_expectations"),
         ("schema_gate", "meets_expectations"),
+        ("registry_mirror", "shows_what_the_ledger_says"),
     }
     assert [key for key, spec in checks.items() if spec.blocking] == [
         ("audit_record", "all_gates_passed")
@@ -115,7 +117,9 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
 def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Definitions) -> None:
     """One job evaluates a version; the sensor runs unless somebody stops it."""
     job = definitions.resolve_job_def("evaluate_credit_risk")
-    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH)
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH) - {
+        "registry_mirror"
+    }
     assert job.executor_def.name == "in_process"
     sensor = definitions.resolve_sensor_def("new_versions")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING

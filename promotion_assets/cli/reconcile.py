@@ -1,0 +1,38 @@
+"""``promotion reconcile``: bring ledger and registry together."""
+
+from __future__ import annotations
+
+import click
+
+from promotion_assets.cli.root import workspace
+from promotion_assets.cli.speaking import say_json
+
+
+@click.command("reconcile")
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def command(ctx: click.Context, model: str | None, as_json: bool) -> None:
+    """Finish what stopped half way, and report what was changed in MLflow past the platform.
+
+    Of MODEL, or of every model. Exit code 1 if MLflow does not show what the ledger says.
+
+    \b
+    promotion reconcile
+    promotion reconcile credit-risk --json
+    """
+    from promotion_assets.pipeline.reconciling import reconcile_model, sentences
+
+    opened = workspace(ctx)
+    models = [model] if model else list(opened.policy.models)
+    found = [reconcile_model(opened, name) for name in models]
+    if as_json:
+        say_json(
+            [{"model": one.model, "agrees": one.agrees, "found": sentences(one)} for one in found]
+        )
+    else:
+        for one in found:
+            for sentence in sentences(one):
+                click.echo(f"{one.model}: {sentence}")
+    if not all(one.agrees for one in found):
+        ctx.exit(1)
