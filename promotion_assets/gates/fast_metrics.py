@@ -55,10 +55,24 @@ def of_numbers(metric: str, task: Task) -> Metric | None:
 
 
 def of_probabilities(metric: str, task: Task) -> Metric | None:
-    """Return ``f(labels, probabilities)`` of a multiclass model, or ``None``."""
+    """Return ``f(labels, probabilities)`` of a classifier, or ``None``."""
+    if task == "binary" and metric == "average_precision":
+        return _average_precision
     if task == "multiclass" and metric in ("roc_auc_ovr", "roc_auc_ovr_weighted"):
         return lambda y, v: _one_against_rest(y, v, metric.endswith("_weighted"))
     return None
+
+
+def _average_precision(labels: Array, values: Array) -> float:
+    """Return the mean precision over positives, rows with one score counted at once."""
+    order = np.argsort(values)[::-1]
+    truth, scores = np.asarray(labels)[order] == 1, np.asarray(values)[order]
+    last_of_score = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    hits = np.cumsum(truth)[last_of_score]
+    if hits[-1] == 0:
+        return 0.0
+    precision = hits / (last_of_score + 1)
+    return float(precision @ np.diff(hits, prepend=0) / hits[-1])
 
 
 def _one_against_rest(labels: Array, values: Array, weighted: bool) -> float:

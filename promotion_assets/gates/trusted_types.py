@@ -3,7 +3,7 @@
 skops trusts scikit-learn's public estimators by itself. The types here are the private parts of
 those estimators (trees, losses, optimizers …): data holders without side effects on loading,
 which skops still wants named. All were listed by dumping fitted models of scikit-learn 1.9 with
-skops 0.14 and reading ``get_untrusted_types``.
+skops 0.16 and reading ``get_untrusted_types``.
 """
 
 from __future__ import annotations

@@ -68,6 +68,20 @@ def test_fast_regression_metrics_are_those_of_scikit_learn(
     assert fast(labels, values) == pytest.approx(expected, abs=1e-12)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 40), digits=st.integers(1, 3))
+def test_fast_average_precision_is_that_of_scikit_learn(seed: int, rows: int, digits: int) -> None:
+    """Average precision equals scikit-learn's, with ties and without positives too."""
+    labels, values = truth_and_answers(seed, rows, 2)
+    values = np.round(values, digits)
+    fast = fast_metrics.of_probabilities("average_precision", "binary")
+    assert fast is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = scorer("average_precision", "binary", 0.5, 2)(labels, values)
+    assert fast(labels, values) == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("metric", ["roc_auc_ovr", "roc_auc_ovr_weighted"])
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(20, 40))
