@@ -281,7 +281,7 @@ def _kind_of(error: Exception, operation: str) -> tuple[str, str, str | None]:
     said = f"{type(error).__name__}: {_first_line(error)}"
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
         return "output_limit", "it wrote more than it may", None
-    if "Cannot allocate memory" in said or "failed to map segment" in said:
+    if "Cannot allocate memory" in said or "failed to map segment" in said or not _headroom():
         return "out_of_memory", said, None
     if isinstance(error, ImportError):
         return "missing_dependency", f"it needs a library that is not installed here ({said})", None
@@ -290,6 +290,14 @@ def _kind_of(error: Exception, operation: str) -> tuple[str, str, str | None]:
     if operation == "load":
         return "load_error", said, None
     return "exception", said, "schema" if "enforce schema" in said else None
+
+
+def _headroom() -> bool:
+    """Whether there is memory left; what fails for lack of it often says something else."""
+    try:
+        return bool(bytearray(32 * 1024**2))
+    except MemoryError:
+        return False
 
 
 def _first_line(error: BaseException) -> str:

@@ -55,8 +55,8 @@ def probe(
         features: the evaluation rows, features only.
         plan: what is changed.
     """
-    if session.failure is not None:
-        return session.failure
+    if (failure := session.load()) is not None:
+        return failure
     generator = np.random.default_rng(plan.seed)
     count = min(plan.rows, len(features))
     rows = np.sort(generator.choice(len(features), size=count, replace=False)).astype(np.int64)

@@ -73,7 +73,7 @@ class Session:
         self.signature: Signature | None = None
         self.failure: ScoringFailure | None = None
         self._child: SandboxedProcess | None = None
-        self._waited = 0.0
+        self._loading = 0.0
         self._loaded = False
         self._files = 0
         try:
@@ -169,13 +169,23 @@ class Session:
         if self.failure is None:
             self.failure = ScoringFailure(kind="crash", reason="the session is closed")
 
+    def load(self) -> ScoringFailure | None:
+        """Wait until the model is loaded; return why it is not, or ``None``.
+
+        Every question waits for it by itself; call this before a budget of time begins.
+        """
+        return self.ask(lambda _: None)
+
     def score(
         self, features: Features, *, dataset_digest: str, batch_rows: int = BATCH_ROWS
     ) -> Scores | ScoringFailure:
         """Return the model's answers for all rows of ``features``, in their order."""
         if self.failure is None and (absent := self._missing_input(features)) is not None:
             return absent
-        deadline = self._deadline()
+        if (failure := self.load()) is not None:
+            return failure
+        # Loading and one scoring pass share the policy's wall time; our own work is not in it.
+        deadline = time.monotonic() + max(1.0, self.limits.wall_seconds - self._loading)
         batch_rows = min(batch_rows, BATCH_ROWS)
 
         def answers(child: SandboxedProcess) -> Scores:
@@ -213,11 +223,7 @@ class Session:
         Raises:
             ChildFailure: it reports that the model failed, or does not answer.
         """
-        began = time.monotonic()
-        try:
-            frame = child.receive(deadline)
-        finally:
-            self._waited += time.monotonic() - began
+        frame = child.receive(deadline)
         if frame.header.get("op") == "failure":
             kind = frame.header.get("kind")
             if kind not in get_args(FailureKind):
@@ -267,6 +273,7 @@ class Session:
     def _wait_until_loaded(self, child: SandboxedProcess) -> None:
         if self._loaded:
             return
+        began = time.monotonic()
         deadline = child.started + self.limits.wall_seconds
         try:
             self.expect(child, deadline)
@@ -275,15 +282,7 @@ class Session:
         if self.expect(child, deadline).header.get("op") != "loaded":
             raise ChildFailure("crash", "it broke the protocol while loading")
         self._loaded = True
-
-    def _deadline(self) -> float:
-        """Loading and one scoring pass share the policy's wall time; our own work is not in it."""
-        if self.failure is None and self._child is not None and not self._loaded:
-            try:
-                self._wait_until_loaded(self._child)
-            except ChildFailure as failure:
-                self._fail(failure)
-        return time.monotonic() + max(1.0, self.limits.wall_seconds - self._waited)
+        self._loading = time.monotonic() - began
 
     def _missing_input(self, features: Features) -> ScoringFailure | None:
         if self.signature is None or self.signature.kind == "tensor":

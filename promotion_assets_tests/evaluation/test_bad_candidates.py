@@ -15,6 +15,7 @@ import pytest
 
 from promotion_assets.evaluation.answers import Question
 from promotion_assets.evaluation.isolation import Isolation, detect_isolation
+from promotion_assets.evaluation.probing import ProbingPlan, probe
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.evaluation.session import Session
 from promotion_assets.policy.model import Sandbox
@@ -106,6 +107,18 @@ def test_an_integer_is_an_answer_to_a_regression(moody: Session) -> None:
     assert isinstance(answer, Scores)
     assert answer.values.tolist() == [0, 1] * 4
     assert failure.kind == "wrong_length"
+
+
+def test_the_time_for_probes_begins_when_the_model_is_loaded(logged: Logged) -> None:
+    """Loading takes longer than this budget, and takes nothing of it."""
+    began = time.monotonic()
+    with logged.open("moody", allow_pickle=True) as session:
+        assert session.load() is None
+        loading = time.monotonic() - began
+    with logged.open("moody", allow_pickle=True) as session:
+        found = probe(session, in_a_mood("fine"), ProbingPlan(rows=2, budget_seconds=loading / 2))
+    assert isinstance(found, tuple), found
+    assert found[0].values is not None, found[0].failure
 
 
 FATAL = {
