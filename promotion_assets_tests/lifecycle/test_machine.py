@@ -36,7 +36,8 @@ from promotion_assets.lifecycle.transitions import Facts, Request, evidence_of
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import MODEL, evaluated, facts, new_ledger, request, shadow
 
-VERSIONS = st.sampled_from(["1", "2", "3", "4"])
+NAMES = [str(number) for number in range(1, 9)]
+VERSIONS = st.sampled_from(NAMES)
 SEGMENTS = st.sampled_from(["default", "eu"])
 WRITERS = 3
 
@@ -48,15 +49,19 @@ class Writers(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.registry = FakeRegistry(versions={v: MirroredVersion() for v in "1234"})
-        self.bytes = dict.fromkeys("1234", 0)
+        self.registry = FakeRegistry(versions={v: MirroredVersion() for v in NAMES})
+        self.bytes = dict.fromkeys(NAMES, 0)
         self.ledgers: list[DatabaseLedger] = []
         self.stale: list[ModelState] = []
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(established=st.booleans())
+    def open(self, established: bool) -> None:
+        """Open the ledgers, half of the time on a model with a champion and a predecessor."""
         self.ledgers = [new_ledger(Path(self.folder.name), self.clock) for _ in range(WRITERS)]
         self.stale = [ModelState(MODEL)] * WRITERS
+        if established:
+            self.adopt(0, "1", "default")
+            self.release("default")
 
     def teardown(self) -> None:
         for ledger in self.ledgers:
@@ -160,6 +165,34 @@ class Writers(RuleBasedStateMachine):
         self.review(version, segment, "approved")
         self.promote(1, version, segment, Stage.PRODUCTION, 0)
 
+    @rule(segment=SEGMENTS, fails=st.sampled_from([0, 1, -1]))
+    def release(self, segment: str, fails: int = 0) -> None:
+        """Bring the next version above the champion into its role."""
+        champion = self.ledgers[0].state(MODEL).champions.get(segment, "0")
+        above = [version for version in NAMES if version > champion]
+        if above:
+            self.the_whole_way(above[0], segment)
+            self.complete(2, segment, fails)
+
+    @rule(segment=SEGMENTS, completed=st.booleans(), fails=st.sampled_from([0, 1, -1]))
+    def regret(self, segment: str, completed: bool, fails: int) -> None:
+        """Go back from the newest version, in its rollout or after it, and once more for fear."""
+        if completed:
+            self.release(segment)
+        else:
+            self.the_whole_way(NAMES[-1], segment)
+        self.roll_back(1, segment, None, fails)
+        self.roll_back(0, segment, None, 0)
+
+    @rule(alias=st.sampled_from(["champion", "shadow-eu", "challenger"]), version=VERSIONS)
+    def move_an_alias_by_hand(self, alias: str, version: str) -> None:
+        self.registry.aliases[alias] = version
+
+    @rule(version=VERSIONS, stage=st.sampled_from(Stage))
+    def move_a_stage_by_hand(self, version: str, stage: Stage) -> None:
+        shown = self.registry.versions[version]
+        self.registry.versions[version] = MirroredVersion(shown.stage, str(stage), shown.tags)
+
     @rule(writer=st.integers(0, WRITERS - 1), version=VERSIONS, segment=SEGMENTS)
     def adopt(self, writer: int, version: str, segment: str) -> None:
         with contextlib.suppress(Refusal):
@@ -193,8 +226,8 @@ class Writers(RuleBasedStateMachine):
     @rule(
         writer=st.integers(0, WRITERS - 1),
         segment=SEGMENTS,
-        to=st.one_of(st.none(), VERSIONS),
-        fails=st.sampled_from([0, 0, 1, -1]),
+        to=st.sampled_from([None] * 12 + NAMES[:3]),
+        fails=st.sampled_from([0, 1, -1]),
     )
     def roll_back(self, writer: int, segment: str, to: str | None, fails: int) -> None:
         self.registry.fail_at = {fails} - {0}
@@ -362,7 +395,7 @@ TestWriters.settings = settings(
 def test_the_machine_can_reach_every_stage(tmp_path: Path) -> None:
     """The random walk is not vacuous: its own steps lead into Production, out and back."""
     machine = Writers()
-    machine.open()
+    machine.open(established=False)
     machine.adopt(0, "1", "default")
     machine.the_whole_way("2", "default")
     state = machine.ledgers[0].state(MODEL)
