@@ -5,7 +5,7 @@ defined, so the names are ours for good: stored results carry them.
 """
 
 # Great Expectations is untyped to the type checker, and pairs are A and B in its own words.
-# mypy: disable-error-code="misc, untyped-decorator"
+# mypy: disable-error-code="attr-defined, misc, untyped-decorator"
 # ruff: noqa: N815
 
 from __future__ import annotations
@@ -55,6 +55,19 @@ class _Spoken:
         return _said(configuration or result.expectation_config)
 
 
+class _Unforgiving:
+    """Mix-in: every row counts.
+
+    Great Expectations leaves missing values out of its shares, so a column that is missing
+    altogether would meet any map expectation.
+    """
+
+    def _validate(self, metrics: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        found = super()._validate(metrics, *arguments, **options)
+        unexpected = metrics[f"{self.map_metric}.unexpected_count"]
+        return {**found, "success": metrics["table.row_count"] > 0 and unexpected == 0}
+
+
 class ColumnValuesHold(ColumnMapMetricProvider):
     """A row holds where its value is true; a missing value does not."""
 
@@ -91,7 +104,7 @@ class ColumnPairAtMost(ColumnPairMapMetricProvider):
         return column_A.le(column_B)
 
 
-class ExpectFeaturePsiToBeAtMostItsLimit(_Spoken, ColumnPairMapExpectation):
+class ExpectFeaturePsiToBeAtMostItsLimit(_Spoken, _Unforgiving, ColumnPairMapExpectation):
     """Expect the population stability index of every feature to be at most its limit."""
 
     column_A: str = "psi"
@@ -102,7 +115,7 @@ class ExpectFeaturePsiToBeAtMostItsLimit(_Spoken, ColumnPairMapExpectation):
     args_keys = ("column_A", "column_B")
 
 
-class ExpectFeatureToBePresentInProduction(_Spoken, ColumnMapExpectation):
+class ExpectFeatureToBePresentInProduction(_Spoken, _Unforgiving, ColumnMapExpectation):
     """Expect every feature of the training data to be sent by production."""
 
     column: str = "present_in_production"
@@ -111,7 +124,7 @@ class ExpectFeatureToBePresentInProduction(_Spoken, ColumnMapExpectation):
     args_keys = ("column",)
 
 
-class ExpectFeatureToFitItsContract(_Spoken, ColumnMapExpectation):
+class ExpectFeatureToFitItsContract(_Spoken, _Unforgiving, ColumnMapExpectation):
     """Expect the pipeline to deliver every input of the model in a type that fits."""
 
     column: str = "fits_contract"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from promotion_assets.adapters.expectations.outcome import ExpectationOutcome
@@ -72,7 +73,7 @@ def validate_profile_table(
     kinds = _kinds(table, doing)
     great_expectations()
     expectations = [item for kind in kinds for item in kind()]
-    return run_suite(table, expectations, suite_name=suite_name, docs_dir=docs_dir)
+    return run_suite(_told(table), expectations, suite_name=suite_name, docs_dir=docs_dir)
 
 
 def _kinds(table: pd.DataFrame, doing: str) -> list[Any]:
@@ -95,6 +96,21 @@ def _kinds(table: pd.DataFrame, doing: str) -> list[Any]:
             f"give feature with {', '.join(DRIFT_COLUMNS)} or {', '.join(CONTRACT_COLUMNS)}",
         )
     return kinds
+
+
+def _told(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with flags that are true or false and numbers that are numbers.
+
+    What is neither does not hold: a missing flag is false, a missing number at most nothing.
+    """
+    told = table.copy()
+    for name in ("present_in_production", "fits_contract"):
+        if name in told.columns:
+            told[name] = [isinstance(v, bool | np.bool_) and bool(v) for v in told[name]]
+    for name in ("psi", "limit"):
+        if name in told.columns:
+            told[name] = pd.to_numeric(told[name], errors="coerce").astype(float)
+    return told
 
 
 def _of_drift() -> Iterator[Any]:

@@ -7,7 +7,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Read when Great Expectations is imported, by releases that have usage statistics at all.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+SHOWN = 20
+"""How many of the rows that do not hold an outcome lists."""
 
 # Great Expectations keeps one current project per process.
 _ONE_AT_A_TIME = threading.RLock()
@@ -86,7 +89,7 @@ def outcome_of(found: Any) -> ExpectationOutcome:
         name=configuration.type,
         success=success,
         column=str(configuration.kwargs.get("column") or ""),
-        observed=observed,
+        observed=observed[:SHOWN] if isinstance(observed, list) else observed,
         sentence=sentence,
     )
 
@@ -128,7 +131,8 @@ def _written(page: str, docs_dir: Path) -> Path:
         draft.write_text(page, encoding="utf-8")
         draft.replace(target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         raise StorageUnreachable(
             f"Writing Data Docs to {docs_dir}",
             str(error),
@@ -149,7 +153,7 @@ def _exception(found: Any) -> str | None:
 
 def _observed(result: dict[str, Any]) -> Any:
     if result.get("unexpected_index_list"):
-        return plain(result["unexpected_index_list"][:20])
+        return plain(result["unexpected_index_list"])
     if "observed_value" in result:
         return plain(result["observed_value"])
     if "unexpected_count" in result:
