@@ -118,11 +118,18 @@ def evaluate(evidence: Evidence, settings: ArtifactSettings) -> GateResult:
         NAME,
         measurements,
         passed_reason=(
-            f"{count} files intact, nothing in them executes on loading, "
-            f"digest {candidate.digest[:12]}"
+            f"{count} files intact, {_executes(settings)}, digest {candidate.digest[:12]}"
         ),
         details={"findings": rows, "files": count, "bytes": size, "digest": candidate.digest},
     )
+
+
+def _executes(settings: ArtifactSettings) -> str:
+    if settings.allow_code:
+        return "code in them is allowed by the policy"
+    if settings.allow_pickle:
+        return "pickles in them name trusted types only"
+    return "nothing in them executes on loading"
 
 
 def _measured(check: str, findings: list[Finding]) -> Measurement:

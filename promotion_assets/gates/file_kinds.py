@@ -11,6 +11,7 @@ import gzip
 import io
 import lzma
 import pickletools
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,10 +22,15 @@ from typing import Literal
 Kind = Literal["plain", "pickle", "skops", "opaque"]
 
 HEAD = 64 * 1024
+DEEPEST = 3
 MOST_MEMBERS = 10_000
 
-# The opcodes by which unpickling calls something; a text that parses up to one is a pickle.
-CALLS = frozenset({"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
+# The opcodes that name something to call, and those that call it.
+NAMES = frozenset({"GLOBAL", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
+CALLS = frozenset({"REDUCE", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
+OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+READ_OTHERWISE = frozenset({"INT", "LONG", "FLOAT", "STRING", "UNICODE"})
+IDENTIFIERS = re.compile(r"^[\w.]+ [\w.]+$|^\d+$")
 
 COMPRESSED: tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...] = (
     (b"\x1f\x8b", "gzip", lambda data: gzip.GzipFile(fileobj=io.BytesIO(data)).read(HEAD)),
@@ -37,6 +43,8 @@ COMPRESSED: tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...] = (
     ),
 )
 OPAQUE = (
+    # A whole zip archive is looked into before; this is one within another, or a broken one.
+    (b"PK\x03\x04", "a zip archive inside another file"),
     (b"\x04\x22\x4d\x18", "an LZ4 archive"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
@@ -73,20 +81,25 @@ def kind_of(path: Path) -> FileKind:
     """
     with path.open("rb") as file:
         head = file.read(HEAD)
-        if head[257:262] == b"ustar":
-            return FileKind("opaque", "a tar archive")
         if zipfile.is_zipfile(file):
+            if not head.startswith(b"PK"):
+                # An archive is read from its end and a pickle from its beginning: it is both.
+                return FileKind("opaque", "a zip archive behind other data")
             return _zip(path)
     return _kind_of_bytes(head)
 
 
-def _kind_of_bytes(head: bytes) -> FileKind:
+def _kind_of_bytes(head: bytes, depth: int = 0) -> FileKind:
+    if head[257:262] == b"ustar":
+        return FileKind("opaque", "a tar archive")
+    if depth > DEEPEST:
+        return FileKind("opaque", "an archive of archives")
     for magic, what in OPAQUE:
         if head.startswith(magic):
             return FileKind("opaque", what)
     for magic, what, unpack in COMPRESSED:
         if head.startswith(magic):
-            return _compressed(head, what, unpack)
+            return _compressed(head, what, unpack, depth)
     if is_pickle(head):
         return FileKind("pickle", "a pickle", plain_pickle=True)
     if head.startswith(b"\x93NUMPY") and _holds_objects(head):
@@ -95,32 +108,47 @@ def _kind_of_bytes(head: bytes) -> FileKind:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether ``head`` begins a pickle that could call something, or one of protocol 2 and up."""
+    """Whether ``head`` begins a pickle of protocol 2 and up, or an older one that calls something.
+
+    Older pickles are text, and text may look like one: ``channels:`` names a global, ``import``
+    an instance. So the opcodes are walked, and a call counts only where something to call was
+    named before. An argument that Python cannot read may still be one that the unpickler in C
+    reads (``I0x10``), and then the benefit of the doubt is not given.
+    """
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return True
-    found = 0
-    try:
-        for opcode, _, _ in pickletools.genops(head):
-            found += 1
-            if opcode.name in CALLS:
-                return True
-            if opcode.name == "STOP":
-                # One byte that happens to be STOP is no pickle; a longer one that parses is.
-                return found > 2
-    except Exception:
-        return False
-    return False
+    stream, named, marked = io.BytesIO(head), False, False
+    # Opcodes up to the end of what was read: what follows may call, and text would not get there.
+    cut_off = len(head) >= HEAD
+    while byte := stream.read(1):
+        opcode = OPCODES.get(byte.decode("latin-1"))
+        if opcode is None or opcode.name == "STOP":
+            return False
+        try:
+            argument = opcode.arg.reader(stream) if opcode.arg else None
+        except Exception:
+            at_the_end = stream.tell() >= len(head)
+            return (cut_off and at_the_end) or (named and opcode.name in READ_OTHERWISE)
+        if opcode.name in NAMES and (argument is None or IDENTIFIERS.match(str(argument))):
+            named = True
+        if opcode.name == "INST" and marked and IDENTIFIERS.match(str(argument)):
+            return True
+        if opcode.name in CALLS and named:
+            return True
+        marked = marked or opcode.name == "MARK"
+    return cut_off
 
 
-def _compressed(head: bytes, what: str, unpack: Callable[[bytes], bytes]) -> FileKind:
+def _compressed(head: bytes, what: str, unpack: Callable[[bytes], bytes], depth: int) -> FileKind:
     try:
         inner = unpack(head)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
         # Two bytes of zlib's magic are also two letters of a text.
         return FileKind("plain", "data") if what == "zlib" else FileKind("opaque", what)
-    if is_pickle(inner):
-        return FileKind("pickle", f"a pickle inside {what}")
-    return FileKind("plain", f"{what} data")
+    found = _kind_of_bytes(inner, depth + 1)
+    if found.kind == "plain":
+        return FileKind("plain", f"{what} data")
+    return FileKind(found.kind, f"{found.what} inside {what}")
 
 
 def _holds_objects(head: bytes) -> bool:

@@ -119,6 +119,14 @@ def test_the_artifacts_own_trust_list_is_not_believed(tmp_path: Path) -> None:
     assert "asks to trust 'posix.system'" in result.reason
 
 
+def _zip(data: bytes) -> bytes:
+    """Return a zip archive with one member."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("inner", data)
+    return buffer.getvalue()
+
+
 def dressed(payload: bytes) -> dict[str, bytes]:
     """Return a pickle in every dress that a loader would undress."""
     zipped, tarred = io.BytesIO(), io.BytesIO()
@@ -137,6 +145,11 @@ def dressed(payload: bytes) -> dict[str, bytes]:
         "lzma": lzma.compress(payload, format=lzma.FORMAT_ALONE),
         "zip": zipped.getvalue(),
         "tar": tarred.getvalue(),
+        "gzipped tar": gzip.compress(tarred.getvalue()),
+        "gzipped twice": gzip.compress(gzip.compress(payload)),
+        "zip in zip": _zip(zipped.getvalue()),
+        "before a zip": payload + zipped.getvalue(),
+        "gzipped zip": gzip.compress(zipped.getvalue()),
     }
 
 
@@ -177,6 +190,24 @@ def test_a_broken_pickle_that_calls_before_it_breaks_is_refused(tmp_path: Path) 
     """A stream that ends in garbage still executed what came before."""
     data = b"cposix\nsystem\n(S'true'\ntR\xff\xff garbage"
     assert judged(tmp_path, {"requirements.lock": data}).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cposix\nsystem\nI0x10\n(S'true'\ntR.",
+        b"(S'true'\niposix\nsystem\n.",
+        b"(cposix\nsystem\nS'true'\no.",
+        b"]cposix\nsystem\n(S'true'\ntRa.",
+        b"(" + b"Vharmless\n" * 20_000 + b"lcposix\nsystem\n(S'true'\ntR.",
+        b"V" + b"x" * 200_000 + b"\ncposix\nsystem\n(S'true'\ntR.",
+    ],
+)
+def test_old_streams_that_call_are_pickles(data: bytes, tmp_path: Path) -> None:
+    """Each way in which a pickle of protocol 0 calls something is seen."""
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert kind_of(path).kind == "pickle"
 
 
 def test_a_numpy_file_of_objects_is_refused(tmp_path: Path) -> None:
@@ -355,7 +386,16 @@ def test_a_malformed_skops_file_is_refused(schema: bytes, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    [CONDA, PINNED, b"", b".", b"N.", b"c", b"{}", b"# a card\n", b"\x80", b"x\x9c not zlib"],
+    [
+        *(CONDA, PINNED, b"", b".", b"N.", b"c", b"{}", b"# a card\n", b"\x80", b"x\x9c not zlib"),
+        *(
+            b"import os, sys\nfrom a import b\n",
+            b"Notes.\n",
+            b"cat\ndog\nmouse\n",
+            b"cat\ndog\npig\n",
+        ),
+        pickle.dumps([1, 2, "three"], protocol=0),
+    ],
 )
 def test_harmless_files_are_plain(text: bytes, tmp_path: Path) -> None:
     """Texts that begin like a pickle or like a compressed file are what they are."""
