@@ -19,6 +19,7 @@ COMMANDS = {
     "rollback": ("rollback", "Take a model back to its previous champion, in a second."),
     "reconcile": ("reconcile", "Finish what stopped half way; report what was moved by hand."),
     "explain": ("explain", "Say why a version was allowed to go live, or was not."),
+    "replay": ("replay", "Make a past decision again and compare every number."),
     "policy": ("policy", "Check and describe the policy."),
     "audit": ("audit", "Verify the ledger, offline."),
 }

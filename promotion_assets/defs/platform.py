@@ -22,10 +22,12 @@ class Platform(dg.ConfigurableResource["Platform"]):
     home: str = ""
 
     _workspace: Workspace | None = PrivateAttr(default=None)
+    _evaluators: dict[str, Evaluator] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Open the workspace once a run."""
         self._workspace = self.open()
+        self._evaluators = {}
 
     def open(self) -> Workspace:
         """Open the workspace afresh."""
@@ -42,5 +44,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
         return self._workspace
 
     def evaluator(self, model: str) -> Evaluator:
-        """Return the steps of evaluating ``model``."""
-        return Evaluator(self.workspace, model)
+        """Return the steps of evaluating ``model``; one object a run, which reads inputs once."""
+        if model not in self._evaluators:
+            self._evaluators[model] = Evaluator(self.workspace, model)
+        return self._evaluators[model]

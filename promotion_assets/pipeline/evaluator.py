@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -22,25 +22,15 @@ from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
+from promotion_assets.pipeline.answers_read import with_answers
 from promotion_assets.pipeline.code_version import code_version, environment
 from promotion_assets.pipeline.inputs import Inputs
-from promotion_assets.pipeline.records import (
-    VersionFolder,
-    read_latency,
-    read_probes,
-    read_scores,
-    scores_path,
-)
+from promotion_assets.pipeline.records import VersionFolder
 from promotion_assets.pipeline.scoring_step import ScoringPlan, score_both
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 
 T = TypeVar("T")
-
-NOT_SCORED = ScoringFailure(
-    kind="not_loaded",
-    reason="the version has not been scored; materialise candidate_scores first",
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +40,7 @@ class Evaluator:
     workspace: Workspace
     model: str
     segment: str = DEFAULT_SEGMENT
+    _profiles: dict[str, FeatureProfile] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def policy(self) -> ModelPolicy:
@@ -191,7 +182,7 @@ class Evaluator:
         )
         if only_declared or dataset is None:
             return evidence
-        return self._with_scores(evidence, dataset)
+        return with_answers(evidence, dataset, self.folder(version), self.workspace.home)
 
     def judged_before(self, version: str, dataset: EvaluationDataset | None) -> int:
         """Count the other versions that were judged on this dataset version."""
@@ -204,31 +195,6 @@ class Evaluator:
             if judged != version and decision.dataset_digest == dataset.digest
         )
 
-    def _with_scores(self, evidence: Evidence, dataset: EvaluationDataset) -> Evidence:
-        folder = self.folder(evidence.version)
-        home = self.workspace.home
-        champion = evidence.champion
-        own = folder.failure("scores") or read_scores(
-            scores_path(home, evidence.candidate.digest, dataset.digest)
-        )
-        theirs: Scores | ScoringFailure | None = None
-        if champion is not None:
-            theirs = folder.failure("champion") or read_scores(
-                scores_path(home, champion.digest, dataset.digest)
-            )
-        latency = folder.failure("latency") or read_latency(folder.root / "latency.arrow")
-        return replace(
-            evidence,
-            candidate_scores=own or NOT_SCORED,
-            champion_scores=(theirs or NOT_SCORED) if champion else None,
-            candidate_latency=latency or NOT_SCORED,
-            champion_latency=folder.failure("champion_latency")
-            or read_latency(folder.root / "champion_latency.arrow"),
-            candidate_probes=folder.failure("probes")
-            or read_probes(folder.root / "probes.arrow")
-            or NOT_SCORED,
-        )
-
     def _production(
         self, candidate: Candidate, missing: dict[str, str]
     ) -> tuple[FeatureContract | None, FeatureProfile | None]:
@@ -236,18 +202,21 @@ class Evaluator:
         sample = _or_why(self.inputs.production, "production_profile", missing)
         if sample is None:
             return contract, None
+        key = f"{sample.digest}:{candidate.digest}"
         try:
-            return contract, sample.profile(candidate.profile)
+            if key not in self._profiles:
+                self._profiles[key] = sample.profile(candidate.profile)
+            return contract, self._profiles[key]
         except PromotionError as error:
             missing["production_profile"] = error.problem
             return contract, None
 
     def _scoring_plan(self) -> ScoringPlan:
-        latency = self.gates.get("latency")
-        artifact = self.gates.get("artifact")
+        artifact = self.gates["artifact"][1] if "artifact" in self.gates else ArtifactSettings()
+        assert isinstance(artifact, ArtifactSettings)
         return ScoringPlan(
-            artifact=artifact[1] if artifact else ArtifactSettings(),  # type: ignore[arg-type]
-            latency=LatencyPlan() if latency else None,
+            artifact=artifact,
+            latency=LatencyPlan() if "latency" in self.gates else None,
             probing=ProbingPlan() if "robustness" in self.gates else None,
         )
 

@@ -68,6 +68,7 @@ class Inputs:
             write_value(self._pointer("dataset"), Pointer(digest="", problem=problem))
             raise
         write_value(self._pointer("dataset"), Pointer(digest=dataset.digest))
+        self.__dict__["_dataset"] = dataset
         return dataset
 
     def dataset(self) -> EvaluationDataset:

@@ -12,14 +12,23 @@ from promotion_assets.lifecycle.promotion import promote as promote_version
 from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets.lifecycle.transitions import Facts, Request
 from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.evidence_store import keep_evidence
 
 
 def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
-    """Append the decision to the ledger and tag the version with it; repeating changes nothing.
+    """Keep the decision's evidence, append it to the ledger, and tag the version with it.
+
+    Repeating changes nothing.
 
     Raises:
-        LedgerUnreachable: nothing was recorded.
+        StorageUnreachable, LedgerUnreachable: nothing was recorded.
     """
+    keep_evidence(
+        evaluator.workspace.home,
+        evaluator.folder(decision.version),
+        evaluator.evidence(decision.version, only_declared=True),
+        decision,
+    )
     return record_evaluation(
         evaluator.workspace.ledger,
         evaluator.workspace.registry,

@@ -11,6 +11,7 @@ import pandas as pd
 from promotion_assets.evaluation.answers import Question
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.dataset import EvaluationDataset
+from promotion_assets.evaluation.features import ParquetFeatures
 from promotion_assets.evaluation.latency import LatencyPlan, Measured, measure_latency
 from promotion_assets.evaluation.probing import ProbingPlan, probe
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
@@ -68,13 +69,29 @@ def score_both(
         if champion is not None and champion.artifact_dir is not None:
             theirs = stack.enter_context(_session(champion, policy, plan, dataset))
         features = dataset.frame[list(dataset.features)]
-        answered = _blaming_schema(candidate, unloadable or _score(own, home, features, dataset))
-        baseline = _champions(theirs, champion, home, features, dataset)
+        answered = _blaming_schema(candidate, unloadable or _score(own, home, dataset))
+        baseline = _champions(theirs, champion, home, dataset)
         _time(folder, own, theirs, features, plan, answered)
         _probe(folder, own, features, plan, answered)
     folder.write_failure("scores", answered if isinstance(answered, ScoringFailure) else None)
     folder.write_failure("champion", baseline if isinstance(baseline, ScoringFailure) else None)
     return answered, baseline
+
+
+def score_afresh(
+    version: Candidate, policy: ModelPolicy, plan: ScoringPlan, dataset: EvaluationDataset
+) -> Answer:
+    """Score a version in a sandbox of its own, whatever was kept before, and keep nothing."""
+    unloadable = _unloadable(version, None)
+    if unloadable is not None:
+        return unloadable
+    with _session(version, policy, plan, dataset) as session:
+        return session.score(_features(dataset), dataset_digest=dataset.digest)
+
+
+def _features(dataset: EvaluationDataset) -> ParquetFeatures:
+    # Streamed from the snapshot, so that memory is bounded by a batch and not by the data.
+    return ParquetFeatures(dataset.path, dataset.features)
 
 
 def _session(
@@ -109,15 +126,13 @@ def _unloadable(candidate: Candidate, refused: GateResult | None) -> ScoringFail
     return None
 
 
-def _score(
-    session: Session | None, home: Path, features: pd.DataFrame, dataset: EvaluationDataset
-) -> Answer:
+def _score(session: Session | None, home: Path, dataset: EvaluationDataset) -> Answer:
     assert session is not None
     path = scores_path(home, session.digest, dataset.digest)
     kept = read_scores(path)
     if kept is not None:
         return kept
-    answered = session.score(features, dataset_digest=dataset.digest)
+    answered = session.score(_features(dataset), dataset_digest=dataset.digest)
     if isinstance(answered, Scores):
         write_scores(path, answered)
     return answered
@@ -135,7 +150,6 @@ def _champions(
     session: Session | None,
     champion: Candidate | None,
     home: Path,
-    features: pd.DataFrame,
     dataset: EvaluationDataset,
 ) -> Answer | None:
     if champion is None:
@@ -146,7 +160,7 @@ def _champions(
             reason=f"the champion, version {champion.version}, cannot be loaded: "
             + ("; ".join(champion.problems) or "its artifact could not be taken in"),
         )
-    return _score(session, home, features, dataset)
+    return _score(session, home, dataset)
 
 
 def _time(
