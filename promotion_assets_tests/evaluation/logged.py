@@ -48,6 +48,10 @@ class Logged:
         """Return what the estimator itself answered, outside of any sandbox."""
         return json.loads((self.root / "expected.json").read_text())[name]
 
+    def signatures(self) -> dict[str, Any]:
+        """Return the inputs of each model with a signature: name, type, required."""
+        return dict(json.loads((self.root / "signatures.json").read_text()))
+
     def rows(self) -> pd.DataFrame:
         """Return the features with missing debts filled, as most of the models want them."""
         return self.raw_rows().fillna({"debt": 0.0})

@@ -126,8 +126,6 @@ FATAL = {
     "sys_exit": ("crash", "exit code 3"),
     "os_exit": ("crash", "exit code 0"),
     "killed": ("crash", "SIGKILL"),
-    "segfault": ("crash", "SIGSEGV"),
-    "garbage": ("crash", "protocol"),
     "many_objects": ("out_of_memory", ""),
     "print": ("output_limit", ""),
 }

@@ -34,6 +34,8 @@ def pair(logged: Logged) -> Iterator[tuple[Session, Session]]:
         logged.open("moody", allow_pickle=True, limits=limits) as first,
         logged.open("moody", allow_pickle=True, limits=limits) as second,
     ):
+        assert first.load() is None
+        assert second.load() is None
         yield first, second
 
 
@@ -68,7 +70,8 @@ def test_the_time_is_the_models(pair: tuple[Session, Session]) -> None:
     fast, _ = measure_latency(*pair, in_a_mood("fine"), QUICK)
     slow_single, fast_single = samples(slow)[0], samples(fast)[0]
     assert slow_single.milliseconds.min() >= SLEEP_MS
-    difference = np.median(slow_single.milliseconds) - np.median(fast_single.milliseconds)
+    # The quickest of forty, because a busy host can only add.
+    difference = slow_single.milliseconds.min() - fast_single.milliseconds.min()
     assert difference == pytest.approx(SLEEP_MS, abs=10)
 
 
@@ -92,15 +95,13 @@ def test_requests_under_way_at_once_wait_for_each_other_or_not(
 ) -> None:
     """Four places in the queue hold four requests: sleeping ones overlap and stay at 20 ms."""
     plan = replace(QUICK, concurrency=4, requests=48, batch_rows=1)
-    began = time.monotonic()
     measured, _ = measure_latency(*pair, in_a_mood("slow"), plan)
-    took = time.monotonic() - began
     assert isinstance(measured, tuple)
     (single,) = measured
     assert (single.concurrency, len(single.milliseconds)) == (4, 48)
-    one_after_the_other = 2 * 52 * SLEEP_MS / 1000
-    assert took < 0.8 * one_after_the_other
     assert single.milliseconds.min() >= SLEEP_MS
+    # Answered one after the other, all but three of a burst of 16 would wait for three others.
+    assert np.quantile(single.milliseconds, 0.25) < 3 * SLEEP_MS
 
 
 def test_without_a_champion_the_candidate_is_measured_alone(pair: tuple[Session, Session]) -> None:

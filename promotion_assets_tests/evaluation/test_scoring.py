@@ -39,7 +39,7 @@ def sessions(logged: Logged) -> Iterator[dict[str, Session]]:
     }
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(logged.open(name, **options))
+            name: stack.enter_context(logged.open(name, allow_pickle=True, **options))
             for name, options in asked.items()
         }
 
