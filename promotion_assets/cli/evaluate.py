@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import console, say_json, say_table
+from promotion_assets.cli.speaking import console, in_short, say_json, say_table
 
 
 @click.command("evaluate")
@@ -41,7 +41,7 @@ def command(ctx: click.Context, model: str, versions: tuple[str, ...], as_json: 
             "",
             ("version", "verdict", "deciding gate", "reason"),
             [
-                (d.version, d.verdict, ", ".join(d.deciding_gates) or "-", d.reason)
+                (d.version, d.verdict, ", ".join(d.deciding_gates) or "-", in_short(d.reason))
                 for d in decisions
             ],
         )

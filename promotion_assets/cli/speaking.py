@@ -35,6 +35,11 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     console().print(table)
 
 
+def in_short(reason: str) -> str:
+    """Return what a reason says, without the advice and the lists that follow it."""
+    return reason.partition(". Next:")[0].partition("; too small to judge")[0]
+
+
 def say_error(error: PromotionError) -> None:
     """Print an error's three parts, one a line, to standard error."""
     click.echo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import say_json, say_table
+from promotion_assets.cli.speaking import in_short, say_json, say_table
 
 
 @click.command("status")
@@ -40,7 +40,7 @@ def command(ctx: click.Context, model: str | None, as_json: bool) -> None:
                     v["stage"],
                     v["verdict"],
                     ", ".join(v["deciding_gates"]) or "-",
-                    v["reason"],
+                    in_short(v["reason"]),
                 )
                 for v in one["versions"]
             ],

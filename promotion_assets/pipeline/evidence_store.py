@@ -15,9 +15,11 @@ from promotion_assets.evaluation.contract import FeatureContract
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.profile import FeatureProfile
 from promotion_assets.evaluation.snapshot import load_dataset
+from promotion_assets.lifecycle.events import EvaluationFinished
 from promotion_assets.pipeline.answers_read import with_answers
 from promotion_assets.pipeline.files import read_value, write_value
 from promotion_assets.pipeline.records import VersionFolder
+from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -78,8 +80,17 @@ def keep_evidence(
     return target
 
 
-def load_evidence(home: Path, model: str, version: str, decision_digest: str) -> Evidence:
+def load_evidence(
+    home: Path,
+    model: str,
+    version: str,
+    decision_digest: str,
+    proposed: ModelPolicy | None = None,
+) -> Evidence:
     """Return what a decision was made on, every part verified by its digest.
+
+    Args:
+        proposed: a policy that takes the place of the pinned one, to see what it would say.
 
     Raises:
         EvidenceMissing: it was made elsewhere, or its evidence was removed.
@@ -94,7 +105,7 @@ def load_evidence(home: Path, model: str, version: str, decision_digest: str) ->
             f"there is no evidence of decision {decision_digest[:12]} in {home}",
             "use the PROMOTION_HOME in which it was evaluated, or a copy of its store",
         )
-    policy = kept.policy.model_copy(update={"base": kept.base})
+    policy = proposed or kept.policy.model_copy(update={"base": kept.base})
     missing = dict(kept.missing)
     dataset = None
     if decision.pins.dataset_digest:
@@ -117,6 +128,38 @@ def load_evidence(home: Path, model: str, version: str, decision_digest: str) ->
         missing=missing,
     )
     return with_answers(evidence, dataset, folder, home) if dataset else evidence
+
+
+def last_decision(workspace: Workspace, model: str, version: str | None = None) -> str:
+    """Return the digest of the last decision on a version, or on any where not given.
+
+    Raises:
+        EvidenceMissing: there is none.
+    """
+    last: EvaluationFinished | None = None
+    for recorded in workspace.ledger.events(model):
+        event = recorded.event
+        if isinstance(event, EvaluationFinished) and version in (None, event.version):
+            last = event
+    if last is None:
+        raise EvidenceMissing(
+            f"looking for the last decision on {model} version {version or 'any'}",
+            "the ledger has none",
+            f"evaluate it first: `promotion evaluate {model} {version or 'VERSION'}`",
+        )
+    return last.decision_digest
+
+
+def last_evidence(workspace: Workspace, model: str, version: str | None = None) -> Evidence:
+    """Return what the last decision on a version, or on any where not given, was made on.
+
+    Raises:
+        EvidenceMissing: there is no decision, or its evidence is not in this store.
+    """
+    digest = last_decision(workspace, model, version)
+    decision = evidence_folder(workspace.home, digest).decision()
+    judged = decision.version if decision else version or ""
+    return load_evidence(workspace.home, model, judged, digest)
 
 
 def _kept(evidence: Evidence) -> KeptEvidence:

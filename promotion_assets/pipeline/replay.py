@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from promotion_assets.decision.decide import Decision, decide
-from promotion_assets.errors import EvidenceMissing
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
-from promotion_assets.lifecycle.events import EvaluationFinished
-from promotion_assets.pipeline.evidence_store import evidence_folder, load_evidence
+from promotion_assets.pipeline.evidence_store import evidence_folder, last_decision, load_evidence
 from promotion_assets.pipeline.scoring_step import ScoringPlan, score_afresh
 from promotion_assets.pipeline.workspace import Workspace
 
@@ -63,7 +61,7 @@ def replay(workspace: Workspace, model: str, version: str, *, rescore: bool = Fa
         EvidenceMissing: the version was never judged, or its evidence is not in this store.
         IntegrityError: a part of the evidence is not what it is named by.
     """
-    digest = _last_decision(workspace, model, version)
+    digest = last_decision(workspace, model, version)
     evidence = load_evidence(workspace.home, model, version, digest)
     recorded = evidence_folder(workspace.home, digest).decision()
     assert recorded is not None
@@ -85,21 +83,6 @@ def replay(workspace: Workspace, model: str, version: str, *, rescore: bool = Fa
     differences = list(_differences("", before, after))
     rescored = list(_rescored(evidence, differences)) if rescore else []
     return Replay(model, version, digest, _count(before), tuple(differences), tuple(rescored))
-
-
-def _last_decision(workspace: Workspace, model: str, version: str) -> str:
-    digest = ""
-    for recorded in workspace.ledger.events(model):
-        event = recorded.event
-        if isinstance(event, EvaluationFinished) and event.version == version:
-            digest = event.decision_digest
-    if not digest:
-        raise EvidenceMissing(
-            f"replaying {model} version {version}",
-            "the ledger has no decision on it",
-            f"evaluate it first: `promotion evaluate {model} {version}`",
-        )
-    return digest
 
 
 def _comparable(decision: Decision) -> Any:
