@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from promotion_assets.cli.speaking import in_short
 from promotion_assets.demo.home import DemoHome
 from promotion_assets.demo.prepare import alone_in, prepare
 from promotion_assets.demo.services import free_port, services_of, started, watch
@@ -92,7 +93,7 @@ def rows_of(status: Mapping[str, Any]) -> tuple[Row, ...]:
             title=title,
             verdict=found[number]["verdict"],
             deciding_gates=tuple(found[number]["deciding_gates"]),
-            reason=found[number]["reason"],
+            reason=in_short(found[number]["reason"]),
             stage=found[number]["stage"],
         )
         for number, title in titles.items()

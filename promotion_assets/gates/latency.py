@@ -40,6 +40,11 @@ class LatencySettings(GateSettings):
         decide_on: ``point`` holds the quantile against the budget; ``upper_bound`` the upper
             end of its interval, and is inconclusive in between.
         min_requests: fewer timed requests than this are inconclusive.
+        requests: single-row requests that each model is timed on, as far as ``seconds`` allow.
+        batch_rows, batch_requests: rows of a batch, and batches; 1 row leaves batches out.
+        concurrency: requests under way at once.
+        seconds: for the timing of both models together; a slow one is asked less often, yet
+            never fewer than 30 times.
     """
 
     p50_ms: float | None = Field(default=None, gt=0)
@@ -51,6 +56,11 @@ class LatencySettings(GateSettings):
     max_ratio_to_champion: float | None = Field(default=None, gt=0)
     decide_on: Literal["point", "upper_bound"] = "point"
     min_requests: int = Field(default=30, ge=10)
+    requests: int = Field(default=200, ge=30)
+    batch_rows: int = Field(default=100, ge=1)
+    batch_requests: int = Field(default=40, ge=30)
+    concurrency: int = Field(default=1, ge=1, le=64)
+    seconds: float = Field(default=4.0, gt=0)
 
     @model_validator(mode="after")
     def _limits_agree(self) -> LatencySettings:

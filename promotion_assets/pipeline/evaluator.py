@@ -21,6 +21,7 @@ from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings
+from promotion_assets.gates.latency import LatencySettings
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.pipeline.answers_read import with_answers
 from promotion_assets.pipeline.code_version import code_version, environment
@@ -216,8 +217,21 @@ class Evaluator:
         assert isinstance(artifact, ArtifactSettings)
         return ScoringPlan(
             artifact=artifact,
-            latency=LatencyPlan() if "latency" in self.gates else None,
+            latency=self._latency_plan(),
             probing=ProbingPlan() if "robustness" in self.gates else None,
+        )
+
+    def _latency_plan(self) -> LatencyPlan | None:
+        if "latency" not in self.gates:
+            return None
+        asked = self.gates["latency"][1]
+        assert isinstance(asked, LatencySettings)
+        return LatencyPlan(
+            requests=asked.requests,
+            batch_rows=asked.batch_rows,
+            batch_requests=asked.batch_requests,
+            concurrency=asked.concurrency,
+            budget_seconds=asked.seconds,
         )
 
     def _refused_before_loading(self, version: str) -> GateResult | None:
