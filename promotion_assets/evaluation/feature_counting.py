@@ -87,7 +87,8 @@ def _numeric(column: pd.Series[Any], numbers: Floats, edges: Floats) -> NumericF
     if missing or not np.isfinite(numbers).all():
         finite = numbers[np.isfinite(numbers)]
     with np.errstate(over="ignore"):
-        total, squares = float(finite.sum()), float(np.dot(finite, finite))
+        # Not np.dot: its threads wait for each other on a busy host, ten times the whole count.
+        total, squares = float(finite.sum()), float(np.einsum("i,i->", finite, finite))
     return NumericFeature(
         name=str(column.name),
         type=column_type(column),
