@@ -168,6 +168,7 @@ def _again(call: object, *arguments: str) -> None:
 
 @contextmanager
 def registry_errors(doing: str, name: str) -> Iterator[None]:
+    """Turn MLflow's exceptions into ours: wrong use, or a registry that does not answer."""
     try:
         yield
     except MlflowException as error:
