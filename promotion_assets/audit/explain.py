@@ -7,7 +7,7 @@ performance then) and the timeline that they lie on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from promotion_assets.lifecycle.events import (
     RolledBack,
     RolloutCompleted,
     ShadowReported,
+    Stage,
     StageChanged,
 )
 from promotion_assets.lifecycle.fold import fold
@@ -49,15 +50,19 @@ def explain(ledger: Ledger, model: str, version: str) -> dict[str, Any]:
             f"the ledger has nothing of it; of this model it knows {known}",
             f"evaluate it: `promotion evaluate {model} {version}`",
         )
+    return explain_history(model, version, history)
+
+
+def explain_history(model: str, version: str, history: Sequence[Recorded]) -> dict[str, Any]:
+    """Return the same from a version's own entries alone, in order."""
     last: EvaluationFinished | None = None
     for recorded in history:
         if isinstance(recorded.event, EvaluationFinished):
             last = recorded.event
-    state = ledger.state(model)
     return {
         "model": model,
         "version": version,
-        "stage": str(state.stage_anywhere(version)),
+        "stage": str(_stage(version, history)),
         "verdict": last.verdict if last else "pending",
         "reason": last.reason if last else "not evaluated yet",
         "checks": _checks(last),
@@ -166,6 +171,19 @@ def sentence(event: AnyEvent) -> str:
             return "the registry agrees with the ledger again"
         case _:
             return event.kind.replace("_", " ").lower()
+
+
+def _stage(version: str, history: Iterable[Recorded]) -> Stage:
+    """Return the stage nearest to live traffic that the version's own entries leave it in."""
+    held: dict[str, Stage] = {}
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, StageChanged):
+            held[event.segment] = event.promoted_to
+        elif isinstance(event, Adopted):
+            held[event.segment] = Stage.PRODUCTION
+    nearest = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED)
+    return next((stage for stage in nearest if stage in held.values()), Stage.NONE)
 
 
 def _checks(last: EvaluationFinished | None) -> list[JsonValue]:

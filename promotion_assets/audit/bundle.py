@@ -1,0 +1,160 @@
+"""One version's evidence in one archive that is checked on a machine with nothing else.
+
+Files: ``manifest.json`` (what is in it, by digest) and ``manifest.dsse.json`` (the same, signed);
+``entries/`` (the version's ledger entries as they are stored), ``checkpoint.txt`` and
+``proofs.json`` (that they are in the ledger); ``decision.json``, ``explain.json``,
+``evidence.json`` and ``answers.parquet`` (what was found, and what it was computed from);
+``key.json`` (the public key) and ``index.html`` (all of it, to read).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.dsse import Envelope
+
+from promotion_assets.audit.answers import answers_of, context_of
+from promotion_assets.audit.bundle_page import render_page
+from promotion_assets.audit.checkpoint import Published
+from promotion_assets.audit.entries import Entry, Signer, recorded_of
+from promotion_assets.audit.explain import concerns, explain_history
+from promotion_assets.audit.ledger import Ledger
+from promotion_assets.audit.merkle import inclusion_proof, leaf_hash
+from promotion_assets.canonical import canonical_json, digest_bytes
+from promotion_assets.errors import EvidenceMissing, StorageUnreachable
+from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.lifecycle.events import EvaluationFinished
+
+FORMAT = "promotion-assets/evidence-bundle/v1"
+MANIFEST_TYPE = "application/vnd.promotion-assets.bundle+json"
+MANIFEST, SIGNED = "manifest.json", "manifest.dsse.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A written bundle."""
+
+    path: Path
+    entries: int
+    size: int
+
+
+def export_bundle(
+    ledger: Ledger,
+    signer: Signer,
+    published: Published,
+    model: str,
+    version: str,
+    target: Path,
+    now: datetime,
+    *,
+    evidence: Evidence | None = None,
+) -> Bundle:
+    """Write the bundle of one version to ``target``.
+
+    Args:
+        published: a checkpoint of the ledger as it is now.
+        evidence: what the last decision was made on; without it the bundle has no answers, and
+            its statistics cannot be computed again.
+
+    Raises:
+        EvidenceMissing: if the ledger has no decision on the version.
+        StorageUnreachable: if ``target`` cannot be written.
+    """
+    size = published.checkpoint.size
+    leaves: list[bytes] = []
+    chosen: list[Entry] = []
+    for entry in ledger.entries():
+        if len(leaves) == size:
+            break
+        leaves.append(leaf_hash(entry.envelope))
+        if entry.model == model and concerns(recorded_of(entry).event, version):
+            chosen.append(entry)
+    history = [recorded_of(entry) for entry in chosen]
+    decisions = [r.event for r in history if isinstance(r.event, EvaluationFinished)]
+    if not decisions:
+        raise EvidenceMissing(
+            f"export the evidence of {model} version {version}",
+            "the ledger has no decision on it",
+            f"evaluate it: `promotion evaluate {model} {version}`",
+        )
+    files = {f"entries/{entry.sequence:012d}.json": entry.envelope for entry in chosen}
+    proofs = {
+        str(entry.sequence): [
+            step.hex() for step in inclusion_proof(leaves, entry.sequence - 1, size)
+        ]
+        for entry in chosen
+    }
+    explained = explain_history(model, version, history)
+    answers = answers_of(evidence) if evidence is not None else None
+    context = context_of(evidence) if evidence is not None else None
+    files |= {
+        "checkpoint.txt": published.note.encode(),
+        "proofs.json": canonical_json(proofs),
+        "decision.json": _pretty(dict(decisions[-1].decision)),
+        "explain.json": _pretty(explained),
+        "key.json": _pretty(_key(signer)),
+    }
+    if context is not None:
+        files["evidence.json"] = _pretty(context.model_dump(mode="json"))
+    if answers is not None:
+        files["answers.parquet"] = answers
+    files["index.html"] = render_page(
+        explained, decisions[-1], context, answers, published
+    ).encode()
+    manifest = {
+        "format": FORMAT,
+        "model": model,
+        "version": version,
+        "created_at": now.isoformat(),
+        "ledger": {
+            "origin": published.checkpoint.origin,
+            "size": size,
+            "root": published.checkpoint.root.hex(),
+        },
+        "entries": [entry.sequence for entry in chosen],
+        "files": {name: digest_bytes(data) for name, data in sorted(files.items())},
+    }
+    files |= _signed(manifest, signer)
+    _write(target, files)
+    return Bundle(target, len(chosen), target.stat().st_size)
+
+
+def _signed(manifest: Mapping[str, Any], signer: Signer) -> dict[str, bytes]:
+    plain = canonical_json(manifest)
+    envelope = Envelope(plain, MANIFEST_TYPE, {})
+    envelope.sign(signer)
+    return {MANIFEST: plain, SIGNED: canonical_json(envelope.to_dict())}
+
+
+def _key(signer: Signer) -> dict[str, str]:
+    key = signer.public_key
+    return {"keyid": key.keyid, "type": "ed25519", "public": key.keyval["public"]}
+
+
+def _pretty(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _write(target: Path, files: Mapping[str, bytes]) -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(files.items()):
+            # A fixed date: the same evidence gives the same archive.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.draft")
+        draft.write_bytes(written.getvalue())
+        draft.replace(target)
+    except OSError as error:
+        raise StorageUnreachable(
+            f"write the bundle {target}", str(error), "name a folder that is writable"
+        ) from error
