@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion_assets.decision.decide import Decision, Pins, decide, pins_of, required_gates
@@ -222,6 +222,7 @@ def test_a_gate_that_the_policy_does_not_name_decides_nothing() -> None:
 OUTCOMES = st.lists(st.sampled_from(list(Outcome)), min_size=5, max_size=5)
 
 
+@settings(deadline=None)
 @given(outcomes=OUTCOMES, order=st.permutations(range(5)))
 def test_approved_means_that_every_gate_let_it_through(
     outcomes: list[Outcome], order: list[int]

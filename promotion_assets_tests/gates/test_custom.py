@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
@@ -207,6 +208,7 @@ def test_an_expression_cannot_do_anything_else(source: str) -> None:
         CustomSettings(rules=({"name": "x", "rule": source},))  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @hypothesis_given(
     a=st.floats(-100, 100), b=st.floats(-100, 100), op=st.sampled_from(["+", "-", "*"])
 )

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from promotion_assets.evaluation.profile import (
@@ -245,6 +246,7 @@ def test_other_distances_are_reported_beside() -> None:
     assert {"kl", "js"} <= set(next(row for row in rows if row["feature"] == "region"))
 
 
+@settings(deadline=None)
 @hypothesis_given(
     counts=st.lists(st.integers(0, 500), min_size=3, max_size=3).filter(lambda c: sum(c) >= 200),
     missing=st.integers(0, 50),

@@ -55,6 +55,7 @@ def test_fast_metrics_are_those_of_scikit_learn(
 @pytest.mark.parametrize(
     "metric", ["neg_root_mean_squared_error", "neg_median_absolute_error", "r2"]
 )
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 40))
 def test_fast_regression_metrics_are_those_of_scikit_learn(
     metric: str, seed: int, rows: int

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -191,6 +191,7 @@ def test_what_is_no_policy_at_all_is_refused(text: str, words: str) -> None:
     assert words in refused(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_policy_or_a_policy_error(text: str) -> None:
     """Whatever is in the file, nothing but a PolicyError comes out."""

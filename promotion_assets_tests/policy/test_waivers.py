@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion_assets.policy.model import Waiver
@@ -20,6 +20,7 @@ def waiver(until: date, gate: str = "fairness", version: str = "3", by: str = "A
     return Waiver(gate=gate, version=version, by=by, reason="known and accepted", until=until)
 
 
+@settings(deadline=None)
 @given(days=st.integers(-400, 400))
 def test_a_waiver_holds_through_its_last_day(days: int) -> None:
     """On the day itself it holds, on the next it does not."""
