@@ -10,6 +10,7 @@ defined, so the names are ours for good: stored results carry them.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +29,12 @@ from great_expectations.expectations.metrics.map_metric_provider import (
     column_condition_partial,
     column_pair_condition_partial,
 )
-from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render import (
+    LegacyDiagnosticRendererType,
+    LegacyRendererType,
+    RenderedStringTemplateContent,
+    RenderedTableContent,
+)
 from great_expectations.render.renderer.renderer import renderer
 
 
@@ -43,6 +49,12 @@ def _said(configuration: Any) -> list[Any]:
     ]
 
 
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "none" if math.isnan(value) else f"{value:.4g}"
+    return "none" if value is None else str(value)
+
+
 class _Spoken:
     """Mix-in: the sentence in ``meta`` is what Data Docs show."""
 
@@ -55,17 +67,36 @@ class _Spoken:
         return _said(configuration or result.expectation_config)
 
 
-class _Unforgiving:
-    """Mix-in: every row counts.
+class _OnFeatures(_Spoken):
+    """Mix-in for expectations on a table with a row a feature: every row counts.
 
     Great Expectations leaves missing values out of its shares, so a column that is missing
-    altogether would meet any map expectation.
+    altogether would meet any map expectation. Its own table of what does not hold groups rows
+    by value and shows ten groups; here every feature has its row.
     """
 
     def _validate(self, metrics: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         found = super()._validate(metrics, *arguments, **options)
         unexpected = metrics[f"{self.map_metric}.unexpected_count"]
         return {**found, "success": metrics["table.row_count"] > 0 and unexpected == 0}
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    def _diagnostic_unexpected_table_renderer(
+        cls, configuration: Any = None, result: Any = None, **_: Any
+    ) -> list[Any] | None:
+        rows = ((result.result if result else None) or {}).get("unexpected_index_list") or []
+        if not rows:
+            return None
+        names = sorted(rows[0], key=lambda name: (name != "feature", name != "psi", name))
+        return [
+            RenderedTableContent(
+                content_block_type="table",
+                header_row=names,
+                table=[[_cell(row.get(name)) for name in names] for row in rows],
+                styling={"body": {"classes": ["table-bordered", "table-sm", "mt-3"]}},
+            )
+        ]
 
 
 class ColumnValuesHold(ColumnMapMetricProvider):
@@ -104,7 +135,7 @@ class ColumnPairAtMost(ColumnPairMapMetricProvider):
         return column_A.le(column_B)
 
 
-class ExpectFeaturePsiToBeAtMostItsLimit(_Spoken, _Unforgiving, ColumnPairMapExpectation):
+class ExpectFeaturePsiToBeAtMostItsLimit(_OnFeatures, ColumnPairMapExpectation):
     """Expect the population stability index of every feature to be at most its limit."""
 
     column_A: str = "psi"
@@ -115,7 +146,7 @@ class ExpectFeaturePsiToBeAtMostItsLimit(_Spoken, _Unforgiving, ColumnPairMapExp
     args_keys = ("column_A", "column_B")
 
 
-class ExpectFeatureToBePresentInProduction(_Spoken, _Unforgiving, ColumnMapExpectation):
+class ExpectFeatureToBePresentInProduction(_OnFeatures, ColumnMapExpectation):
     """Expect every feature of the training data to be sent by production."""
 
     column: str = "present_in_production"
@@ -124,7 +155,7 @@ class ExpectFeatureToBePresentInProduction(_Spoken, _Unforgiving, ColumnMapExpec
     args_keys = ("column",)
 
 
-class ExpectFeatureToFitItsContract(_Spoken, _Unforgiving, ColumnMapExpectation):
+class ExpectFeatureToFitItsContract(_OnFeatures, ColumnMapExpectation):
     """Expect the pipeline to deliver every input of the model in a type that fits."""
 
     column: str = "fits_contract"

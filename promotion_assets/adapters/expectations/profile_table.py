@@ -73,7 +73,14 @@ def validate_profile_table(
     kinds = _kinds(table, doing)
     great_expectations()
     expectations = [item for kind in kinds for item in kind()]
-    return run_suite(_told(table), expectations, suite_name=suite_name, docs_dir=docs_dir)
+    types = () if _of_drift in kinds else CONTRACT_COLUMNS[:2]
+    return run_suite(
+        _told(table),
+        expectations,
+        suite_name=suite_name,
+        docs_dir=docs_dir,
+        row_names=("feature", *types),
+    )
 
 
 def _kinds(table: pd.DataFrame, doing: str) -> list[Any]:

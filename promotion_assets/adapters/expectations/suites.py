@@ -39,7 +39,12 @@ def great_expectations() -> Any:
 
 
 def run_suite(
-    table: pd.DataFrame, expectations: Sequence[Any], *, suite_name: str, docs_dir: Path
+    table: pd.DataFrame,
+    expectations: Sequence[Any],
+    *,
+    suite_name: str,
+    docs_dir: Path,
+    row_names: Sequence[str] = (),
 ) -> tuple[list[ExpectationOutcome], Path]:
     """Validate ``table``, write its Data Docs page and return the outcomes and the page.
 
@@ -48,11 +53,15 @@ def run_suite(
         expectations: instances, each with a sentence for people in ``meta["sentence"]``.
         suite_name: the suite's name, and the data's in Data Docs.
         docs_dir: where the page goes; an earlier one there is replaced.
+        row_names: columns by which a row that does not hold is told.
 
     Raises:
         StorageUnreachable: the page cannot be written.
     """
     gx = great_expectations()
+    result_format: dict[str, Any] = {"result_format": "COMPLETE" if row_names else "SUMMARY"}
+    if row_names:
+        result_format["unexpected_index_column_names"] = list(row_names)
     with _ONE_AT_A_TIME, _quiet():
         context = _context(gx)
         suite = context.suites.add(
@@ -66,9 +75,7 @@ def run_suite(
         definition = context.validation_definitions.add(
             gx.ValidationDefinition(name=suite_name, data=batch, suite=suite)
         )
-        result = definition.run(
-            batch_parameters={"dataframe": table}, result_format=_result_format(table)
-        )
+        result = definition.run(batch_parameters={"dataframe": table}, result_format=result_format)
         page = data_docs_page(context)
     return [outcome_of(found) for found in result.results], _written(page, docs_dir)
 
@@ -108,11 +115,6 @@ def _context(gx: Any) -> Any:
             progress_bars={"globally": False},
         ),
     )
-
-
-def _result_format(table: pd.DataFrame) -> dict[str, Any]:
-    named = {"unexpected_index_column_names": ["feature"]} if "feature" in table.columns else {}
-    return {"result_format": "COMPLETE" if named else "SUMMARY", **named}
 
 
 @contextmanager
