@@ -104,7 +104,7 @@ def _bar(gate: str, measured: Mapping[str, Any]) -> Bar | None:
 
 
 def _shown(measured: Mapping[str, Any]) -> str:
-    text = f"{measured['observed']:.4g}{measured['unit']}"
+    text = f"{measured['observed']:.4g} {measured['unit']}".rstrip()
     interval = measured["interval"]
     if interval is not None:
         low = "…" if interval["low"] is None else f"{interval['low']:.4g}"

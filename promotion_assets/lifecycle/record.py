@@ -12,6 +12,8 @@ from promotion_assets.lifecycle.mirror import write_mirror
 from promotion_assets.lifecycle.ports import Ledger, Registry
 
 REASON_TAG_LENGTH = 500
+# Measured between both versions: their baseline is the champion's value of something else.
+_BETWEEN = {"improvement", "suspicious_improvement"}
 
 
 def evaluation_finished(
@@ -112,6 +114,6 @@ def _headlines(
         for measurement in result.measurements:
             if measurement.subject == "overall":
                 measured.setdefault(measurement.name, measurement.observed)
-                if measurement.baseline is not None:
+                if measurement.baseline is not None and measurement.name not in _BETWEEN:
                     baseline.setdefault(measurement.name, measurement.baseline)
     return measured, baseline
