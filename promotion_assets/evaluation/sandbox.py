@@ -8,6 +8,7 @@ together with all that this one started.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import shutil
@@ -33,6 +34,8 @@ from promotion_assets.evaluation.scores import FailureKind
 from promotion_assets.policy.model import Sandbox
 
 OUTPUT_TAIL = 2000
+PREFIX = "promotion-sandbox-"
+LOCK = "in-use"
 
 
 class ChildFailure(Exception):
@@ -74,11 +77,14 @@ class SandboxedProcess:
         self.limits = limits
         self.isolation = isolation
         self.started = time.monotonic()
-        self._private = Path(tempfile.mkdtemp(prefix="promotion-sandbox-", dir=workspace))
+        base = workspace or Path(tempfile.gettempdir())
+        remove_left_behind(base)
+        self._private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
         self.data = self._private / "data"
         self._reader = FrameReader(max_payload)
         self._descriptors: list[int] = []
         try:
+            self._descriptors.append(_mark_as_in_use(self._private))
             self._start(command, tuple(path.resolve() for path in readable))
         except BaseException:
             self._close()
@@ -237,6 +243,30 @@ class SandboxedProcess:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()
+
+
+def remove_left_behind(base: Path) -> None:
+    """Remove the private directories, features in them, of processes of ours that were killed."""
+    for directory in base.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid != os.geteuid():
+                continue
+            lock = os.open(directory / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(directory, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _mark_as_in_use(directory: Path) -> int:
+    """Return a lock that the kernel lets go of when this process ends, however it ends."""
+    unlocked = directory / "new"
+    lock = os.open(unlocked, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Under its name it is never seen unlocked.
+    unlocked.rename(directory / LOCK)
+    return lock
 
 
 def printable(text: str) -> str:

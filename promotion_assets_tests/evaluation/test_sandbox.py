@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -111,6 +113,33 @@ def test_private_files_are_removed(tmp_path: Path) -> None:
     child.receive(time.monotonic() + 30)
     assert list(tmp_path.iterdir()) != []
     child.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_parent_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Features do not stay on disk after a crash; a sandbox that is in use is left alone."""
+    script = """
+import os, signal, sys
+from pathlib import Path
+from promotion_assets.evaluation.sandbox import SandboxedProcess
+from promotion_assets.policy.model import Sandbox
+options = {"limits": Sandbox(), "isolation": "limits", "workspace": Path(sys.argv[1])}
+child = SandboxedProcess(["-c", "import time; time.sleep(3600)"], **options)
+(child.data / "features").write_text("personal")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "data" / "features").exists()
+    limits = Sandbox()
+    children = [
+        SandboxedProcess(["-c", "pass"], limits=limits, isolation="limits", workspace=tmp_path)
+        for _ in range(2)
+    ]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not left.exists()
+    for child in children:
+        child.stop()
     assert list(tmp_path.iterdir()) == []
 
 
