@@ -47,6 +47,7 @@ def command(
         segment=segment,
         to=to,
     )
+    opened.checkpointer.publish()
     champion = state.champions.get(segment)
     mirrored = state.intent is None
     if as_json:

@@ -29,12 +29,14 @@ def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
         evaluator.evidence(decision.version, only_declared=True),
         decision,
     )
-    return record_evaluation(
+    recorded = record_evaluation(
         evaluator.workspace.ledger,
         evaluator.workspace.registry,
         decision,
         auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
     )
+    evaluator.workspace.checkpointer.publish()
+    return recorded
 
 
 def facts_now(evaluator: Evaluator, version: str) -> Facts:
@@ -84,6 +86,7 @@ def promote(
         facts_now(evaluator, version),
         workspace.clock(),
     )
+    workspace.checkpointer.publish()
     return state.stage(version, evaluator.segment)
 
 
@@ -124,6 +127,7 @@ def adopt(evaluator: Evaluator, version: str, *, actor: str, reason: str) -> Sta
         reason=reason,
         segment=evaluator.segment,
     )
+    evaluator.workspace.checkpointer.publish()
     return state.stage(version, evaluator.segment)
 
 

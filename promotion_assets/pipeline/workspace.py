@@ -9,9 +9,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from securesystemslib.signer import CryptoSigner
+
+from promotion_assets.adapters.checkpoint_tag import TagPlace
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
 from promotion_assets.adapters.registry_mirror import MirroringRegistry
+from promotion_assets.audit.checkpoint import Checkpointer, CheckpointPlace, FilePlace
 from promotion_assets.audit.ledger import Ledger
 from promotion_assets.errors import UsageError
 from promotion_assets.gates.catalogue import settings_models
@@ -105,8 +109,34 @@ class Workspace:
     def ledger(self) -> Ledger:
         """The ledger, migrated to this release's form."""
         self.home.mkdir(parents=True, exist_ok=True)
-        signer = load_signer(self.home / "keys", self.environ)
-        return open_ledger(self.database_url, signer, self.clock)
+        return open_ledger(self.database_url, self.signer, self.clock)
+
+    @cached_property
+    def signer(self) -> CryptoSigner:
+        """The key that signs ledger entries and checkpoints."""
+        return load_signer(self.keys, self.environ)
+
+    @property
+    def keys(self) -> Path:
+        """Where the signing key and the public key are."""
+        return self.home / "keys"
+
+    @cached_property
+    def checkpoint_places(self) -> tuple[CheckpointPlace, ...]:
+        """Where checkpoints are published: a folder, MLflow, and what the environment names.
+
+        ``PROMOTION_CHECKPOINTS`` names a folder that another administrator owns; without one,
+        whoever owns this machine can rewrite the ledger and every checkpoint of it.
+        """
+        named = self.environ.get("PROMOTION_CHECKPOINTS")
+        folders = [self.home / "checkpoints", *([Path(named)] if named else [])]
+        tags = [TagPlace(self.registry, model) for model in self.policy.models]
+        return (*(FilePlace(folder) for folder in folders), *tags)
+
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """What signs and publishes how far the ledger has come."""
+        return Checkpointer(self.ledger, self.signer, self.checkpoint_places)
 
     @cached_property
     def registry(self) -> MirroringRegistry:

@@ -1,0 +1,185 @@
+"""``promotion audit``: verify, export and checkpoint the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promotion_assets.cli.root import workspace
+from promotion_assets.cli.speaking import say_json
+
+
+@click.group("audit")
+def command() -> None:
+    """Verify the ledger or an exported bundle, export bundles, publish checkpoints.
+
+    \b
+    promotion audit verify
+    promotion audit export credit-risk 3 --out credit-risk-3.zip
+    promotion audit verify credit-risk-3.zip --key ledger.pub
+    """
+
+
+@command.command("verify")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A public key that you trust; may be given several times. Default: this installation's.",
+)
+@click.option("--database", help="The ledger's database URL. Default: this installation's.")
+@click.option(
+    "--checkpoints",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of checkpoints held elsewhere; may be given several times.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    bundle: Path | None,
+    keys: tuple[Path, ...],
+    database: str | None,
+    checkpoints: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Find any changed, removed, reordered, forged or cut-off entry, and name it.
+
+    Of BUNDLE, or of the ledger. Needs only the public key: nothing is written, and with --key
+    and --database no policy is read. Exit code 1 if anything is wrong.
+
+    \b
+    promotion audit verify --json
+    promotion audit verify --database sqlite:///ledger.db --key ledger.pub --checkpoints ../held
+    promotion audit verify credit-risk-3.zip --key ledger.pub
+    """
+    from promotion_assets.adapters.keys import load_public
+
+    trusted = [load_public(key) for key in keys]
+    if bundle is not None:
+        _verify_bundle(ctx, bundle, trusted, as_json)
+        return
+    from promotion_assets.adapters.keys import PUBLIC_NAME
+    from promotion_assets.adapters.ledger_store import open_entries
+    from promotion_assets.audit.checkpoint import FilePlace
+    from promotion_assets.audit.verify import verify as verify_entries
+
+    places: list[Any] = [FilePlace(folder) for folder in checkpoints]
+    if database is None or not trusted:
+        opened = workspace(ctx)
+        database = database or opened.database_url
+        trusted = trusted or [load_public(opened.keys / PUBLIC_NAME)]
+        places = places or [FilePlace(opened.home / "checkpoints")]
+    notes = [note for place in places for note in place.held()]
+    found = verify_entries(open_entries(database).entries(), trusted, notes)
+    if as_json:
+        say_json(found.to_json())
+    else:
+        word = "as recorded" if found.valid else "NOT as recorded"
+        click.echo(f"{found.entries} entries, {found.checkpoints} checkpoints: {word}")
+        for problem in found.problems:
+            where = f"entry {problem.sequence}" if problem.sequence else "checkpoints"
+            click.echo(f"  {where}: {problem.kind}: {problem.what}")
+        if not found.checkpoints:
+            click.echo("  no checkpoint was given, so a tail that was cut off would go unseen")
+    if not found.valid:
+        ctx.exit(1)
+
+
+def _verify_bundle(ctx: click.Context, bundle: Path, trusted: list[Any], as_json: bool) -> None:
+    from promotion_assets.audit.bundle_verify import verify_bundle
+
+    found = verify_bundle(bundle, trusted)
+    if as_json:
+        say_json(found.to_json())
+    else:
+        word = "is what was recorded" if found.valid else "is NOT what was recorded"
+        click.echo(f"{bundle.name}: {found.entries} entries, {found.compared} numbers: {word}")
+        for problem in found.problems:
+            click.echo(f"  {problem}")
+        if not found.trusted:
+            click.echo(
+                "  checked with the bundle's own key: it is whole, and who made it is not proven; "
+                "give --key"
+            )
+    if not found.valid:
+        ctx.exit(1)
+
+
+@command.command("export")
+@click.argument("model")
+@click.argument("version")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The archive to write. Default: MODEL-VERSION.zip here.",
+)
+@click.pass_context
+def export(ctx: click.Context, model: str, version: str, out: Path | None) -> None:
+    """Write all evidence on VERSION of MODEL as one archive that proves itself.
+
+    \b
+    promotion audit export credit-risk 3 --out credit-risk-3.zip
+    """
+    from promotion_assets.audit.bundle import export_bundle
+    from promotion_assets.errors import EvidenceMissing
+    from promotion_assets.pipeline.evidence_store import last_evidence
+    from promotion_assets.pipeline.files import safe_name
+
+    opened = workspace(ctx)
+    opened.policy_of(model)
+    target = out or Path(f"{safe_name(model)}-{safe_name(version)}.zip")
+    note = ""
+    try:
+        evidence = last_evidence(opened, model, version)
+    except EvidenceMissing as error:
+        evidence, note = None, f"  without answers, since {error.problem}"
+    written = export_bundle(
+        opened.ledger,
+        opened.signer,
+        opened.checkpointer.publish(),
+        model,
+        version,
+        target,
+        opened.clock(),
+        evidence=evidence,
+    )
+    click.echo(f"{written.path}: {written.entries} entries, {written.size:,} bytes")
+    if note:
+        click.echo(note)
+
+
+@command.command("checkpoint")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.pass_context
+def checkpoint(ctx: click.Context, as_json: bool) -> None:
+    """Sign how far the ledger has come, and publish that to every place.
+
+    Happens by itself after every decision and stage change. Exit code 3 if no place took it.
+
+    \b
+    promotion audit checkpoint
+    """
+    published = workspace(ctx).checkpointer.publish()
+    if as_json:
+        say_json(
+            {
+                "size": published.checkpoint.size,
+                "root": published.checkpoint.root.hex(),
+                "held_at": list(published.held_at),
+                "failed": list(published.failed),
+            }
+        )
+    else:
+        click.echo(f"{published.checkpoint.size} entries, {published.checkpoint.root.hex()}")
+        for place in published.held_at:
+            click.echo(f"  held at {place}")
+        for failure in published.failed:
+            click.echo(f"  not held at {failure}")
+    if not published.held_at:
+        ctx.exit(3)
