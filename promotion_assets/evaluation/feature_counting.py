@@ -75,8 +75,8 @@ def quantile_edges(numbers: Floats, bins: int) -> Floats:
         return np.empty(0)
     shares = np.arange(1, bins) / bins
     edges = np.unique(np.quantile(finite, shares, method="inverted_cdf"))
-    below = np.nextafter(edges[0], -math.inf)
-    if edges[0] == finite.min() and np.isfinite(below):
+    below = math.nextafter(float(edges[0]), -math.inf)
+    if edges[0] == finite.min() and math.isfinite(below):
         edges = np.concatenate([[below], edges])
     return edges
 

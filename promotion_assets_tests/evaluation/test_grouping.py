@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion_assets.errors import EvidenceMissing, UsageError
@@ -97,6 +97,7 @@ def test_bands_on_text_are_refused() -> None:
     st.lists(st.none() | st.floats(-1e6, 1e6), max_size=30),
     st.lists(st.integers(-50, 50), min_size=1, max_size=4, unique=True),
 )
+@settings(deadline=None)
 def test_every_row_has_exactly_the_band_that_holds_it(
     values: list[float | None], edges: list[int]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion_assets.canonical import digest_bytes
@@ -50,6 +50,7 @@ def test_a_profile_reads_back_as_itself() -> None:
     st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40),
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1),
 )
+@settings(deadline=None)
 def test_profiles_of_any_values_can_be_written(numbers: list[float], words: list[str]) -> None:
     """Whatever a column holds, its profile has a canonical form."""
     for column in (pd.Series(numbers, dtype="float64"), pd.Series(words, dtype="str")):

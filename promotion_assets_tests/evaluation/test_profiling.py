@@ -75,6 +75,7 @@ def test_bins_hold_equal_counts_of_the_training_data() -> None:
     st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=40),
     st.lists(st.floats(-1e3, 1e3), max_size=40),
 )
+@settings(deadline=None)
 def test_counts_are_those_of_a_row_by_row_count(values: list[float], training: list[float]) -> None:
     """Bin ``i`` holds ``(edges[i-1], edges[i]]``; infinities lie outside, NaN is missing."""
     reference = profile_frame(pd.DataFrame({"x": [0.25, *training]}))
@@ -396,3 +397,11 @@ def test_peak_memory_does_not_grow_with_the_file(
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         peaks.append(int(done.stdout))
     assert peaks[1] <= 1.1 * peaks[0], f"peaks in KiB: {peaks}"
+
+
+def test_the_smallest_number_there_is_has_nothing_below_it() -> None:
+    """An edge below the data is left out where no number lies there."""
+    lowest = -sys.float_info.max
+    feature = numeric([lowest] * 25 + [0.5] * 25)
+    assert feature.edges[0] == lowest
+    assert sum(feature.counts) == 50
