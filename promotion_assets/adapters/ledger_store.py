@@ -35,7 +35,7 @@ from promotion_assets.lifecycle.fold import check_whole, fold
 from promotion_assets.lifecycle.stages import ModelState
 
 Clock = Callable[[], datetime]
-PAGE = 1000
+PAGE = 5000
 
 _ENTRIES = sa.table(
     "ledger_entries",
@@ -98,7 +98,9 @@ class StoredEntries:
             if model is not None:
                 query = query.where(_ENTRIES.c.model == model)
             with spoken(f"read {self.name}"), self.engine.connect() as connection:
-                page = [_entry(row) for row in connection.execute(query)]
+                # The driver's own tuples, in the order of the columns: half the time of rows.
+                rows = connection.execute(query).cursor.fetchall()
+            page = [Entry._make((*row[:-1], row[-1].encode())) for row in rows]
             yield from page
             if len(page) < PAGE:
                 return

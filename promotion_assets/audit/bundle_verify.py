@@ -151,7 +151,7 @@ def _history(
     for sequence in manifest["entries"]:
         envelope = files[f"entries/{sequence:012d}.json"]
         _signed_by_one(envelope, keys, sequence)
-        entry = Entry(sequence, "", 0, "", "", digest_bytes(envelope), envelope)
+        entry = Entry(sequence, "", 0, "", "", leaf_hash(envelope).hex(), envelope)
         recorded = recorded_of(entry)
         if recorded.sequence != sequence or recorded.event.model != manifest["model"]:
             raise _damaged(f"entry {sequence} was signed as something else")

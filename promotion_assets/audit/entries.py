@@ -4,7 +4,8 @@ Form, from the inside out: the event's JSON is the predicate of an in-toto State
 subject is the model version by digest; the predicate also names the entry's place (sequence,
 model sequence, time, hash of the previous entry), so that the place is signed too. The Statement
 in canonical JSON (RFC 8785) is the payload of a DSSE envelope, signed with Ed25519. The
-envelope's canonical JSON is what is stored; its SHA-256 is the entry's hash.
+envelope's canonical JSON is what is stored. Its hash as a leaf of the Merkle tree (RFC 9162) is
+the entry's hash, so that chain and tree speak of the same.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import JsonValue, ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import Key, Signature, SSlibKey
 
+from promotion_assets.audit.merkle import leaf_hash
 from promotion_assets.canonical import canonical_json, digest_bytes
 from promotion_assets.errors import IntegrityError
 from promotion_assets.lifecycle.events import AnyEvent, Recorded, parse_event
@@ -42,8 +44,7 @@ class Signer(Protocol):
         """Return the signature of ``payload``."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A row of the ledger as it is stored; nothing of it is believed before it is verified.
 
     Attributes:
@@ -51,7 +52,7 @@ class Entry:
         model, model_sequence: the model, and the place among its entries, from 1.
         kind: the event's kind.
         previous: hash of the entry before; 64 zeros for the first.
-        hash: SHA-256 of ``envelope``.
+        hash: the leaf hash of ``envelope``, as 64 hexadecimal digits.
         envelope: the DSSE envelope, canonical JSON.
     """
 
@@ -86,7 +87,7 @@ def make_entry(event: AnyEvent, place: Place, signer: Signer) -> Entry:
         model_sequence=place.model_sequence,
         kind=event.kind,
         previous=place.previous,
-        hash=digest_bytes(stored),
+        hash=leaf_hash(stored).hex(),
         envelope=stored,
     )
 

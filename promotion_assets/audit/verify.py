@@ -22,7 +22,6 @@ from promotion_assets.audit.entries import (
     verify_signature,
 )
 from promotion_assets.audit.merkle import Frontier, leaf_hash
-from promotion_assets.canonical import digest_bytes
 from promotion_assets.errors import IntegrityError
 
 ProblemKind = Literal[
@@ -91,10 +90,11 @@ CheckEntry = Callable[[Entry, "Walk"], Iterator[Problem]]
 
 @dataclass
 class Walk:
-    """Where a verification stands."""
+    """Where a verification stands; ``leaf`` is the hash of the entry that it is at."""
 
     next_sequence: int = 1
     previous: str = FIRST_PREVIOUS
+    leaf: bytes = b""
     entries: int = 0
     models: dict[str, int] = field(default_factory=dict)
     frontier: Frontier = field(default_factory=Frontier)
@@ -141,10 +141,11 @@ def _run(
     walk = Walk(keys={key.keyid: key for key in keys})
     agreed = 0
     for entry in entries:
+        walk.leaf = leaf_hash(entry.envelope)
         for problem in check(entry, walk):
             if len(problems) < MOST_PROBLEMS:
                 problems.append(problem)
-        walk.frontier.append(leaf_hash(entry.envelope))
+        walk.frontier.append(walk.leaf)
         walk.entries += 1
         while waiting and waiting[-1].size == walk.entries:
             checkpoint = waiting.pop()
@@ -178,7 +179,7 @@ def _check_row(entry: Entry, walk: Walk) -> Iterator[Problem]:
         yield Problem("removed", walk.next_sequence, f"{which} not there")
     elif at < walk.next_sequence:
         yield Problem("duplicated", at, f"number {at} occurs twice or out of order")
-    computed = digest_bytes(entry.envelope)
+    computed = walk.leaf.hex()
     if computed != entry.hash:
         yield Problem("changed", at, "its envelope is not the one that its hash names")
     if not gap and entry.previous != walk.previous:

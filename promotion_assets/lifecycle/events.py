@@ -350,7 +350,7 @@ class Recorded:
         sequence: its number in the whole ledger, from 1.
         model_sequence: its number among its model's events, from 1.
         recorded_at: the writer's clock; order is never taken from it.
-        hash: SHA-256 of the entry's envelope, as 64 hexadecimal digits.
+        hash: the entry's hash, as 64 hexadecimal digits.
     """
 
     sequence: int

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ from securesystemslib.signer import CryptoSigner
 from promotion_assets.adapters.ledger_store import open_entries
 from promotion_assets.audit.checkpoint import Checkpointer, FilePlace
 from promotion_assets.audit.entries import Place, make_entry, recorded_of
+from promotion_assets.audit.merkle import leaf_hash
 from promotion_assets.audit.verify import Verification, verify, verify_chain
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
@@ -104,7 +104,7 @@ def edit(row: Row) -> None:
 
 def rehash(row: Row) -> None:
     """Make the row's hash fit its envelope."""
-    row[HASH] = hashlib.sha256(row[ENVELOPE].encode()).hexdigest()
+    row[HASH] = leaf_hash(row[ENVELOPE].encode()).hex()
 
 
 def rechain(rows: list[Row]) -> None:

@@ -91,7 +91,8 @@ _POSTGRES = (
         p_seq bigint, p_model text, p_model_seq bigint, p_kind text, p_previous text,
         p_envelope text
     ) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    DECLARE computed text := encode(sha256(convert_to(p_envelope, 'UTF8')), 'hex');
+    DECLARE computed text := encode(
+        sha256('\\x00'::bytea || convert_to(p_envelope, 'UTF8')), 'hex');
     BEGIN
         PERFORM pg_advisory_xact_lock(123593486001011);
         INSERT INTO ledger_entries (seq, model, model_seq, kind, previous, hash, envelope)
