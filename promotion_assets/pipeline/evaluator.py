@@ -56,7 +56,7 @@ class Evaluator:
     @cached_property
     def inputs(self) -> Inputs:
         """Evaluation dataset and production sample."""
-        return Inputs(self.workspace.home, self.model, self.policy)
+        return Inputs(self.workspace.home, self.model, self.policy, self.workspace.environ)
 
     def folder(self, version: str) -> VersionFolder:
         """Return where the version's evaluation is kept."""

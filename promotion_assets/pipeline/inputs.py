@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from promotion_assets.evaluation.reading import read_frame
 from promotion_assets.evaluation.snapshot import frame_digest, load_dataset, snapshot
 from promotion_assets.pipeline.files import read_value, safe_name, write_frame, write_value
 from promotion_assets.pipeline.records import Pointer
+from promotion_assets.policy.load import expand_uri
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -48,6 +50,7 @@ class Inputs:
     home: Path
     model: str
     policy: ModelPolicy
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -62,7 +65,7 @@ class Inputs:
             StorageUnreachable: the source cannot be read; nothing was changed.
         """
         try:
-            dataset = snapshot(self.policy, self.store, model=self.model)
+            dataset = snapshot(self._located(), self.store, model=self.model)
         except (EvidenceMissing, UsageError) as error:
             problem = f"{error.problem}. Next: {error.next_step}"
             write_value(self._pointer("dataset"), Pointer(digest="", problem=problem))
@@ -111,7 +114,8 @@ class Inputs:
                 "the policy names no production source",
                 "add `production: {uri: …}` to the model's policy",
             )
-        frame = read_frame(source.uri, query=source.query, base=Path(self.policy.base))
+        uri = expand_uri(source.uri, self.environ)
+        frame = read_frame(uri, query=source.query, base=Path(self.policy.base))
         if frame.empty:
             raise EvidenceMissing(
                 f"reading what production sends to {self.model}",
@@ -154,6 +158,15 @@ class Inputs:
             source = policy.production.uri if policy.production else ""
             return FeatureContract(columns=sample.columns, source=source)
         return _read_contract(Path(policy.base) / policy.contract)
+
+    def _located(self) -> ModelPolicy:
+        """Return the policy with variables of the environment in the source's address.
+
+        Only for reading: a password in an address is no part of the policy, nor of its digest.
+        """
+        dataset = self.policy.dataset
+        uri = expand_uri(dataset.uri, self.environ)
+        return self.policy.model_copy(update={"dataset": dataset.model_copy(update={"uri": uri})})
 
     def _sample(self, digest: str) -> Path:
         return self.store / "production" / digest / "data.parquet"

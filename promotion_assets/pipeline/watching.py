@@ -61,7 +61,7 @@ def look_for_versions(
     highest = dict(seen.highest)
     for model in models:
         state = workspace.ledger.state(model)
-        inputs = Inputs(workspace.home, model, workspace.policy_of(model))
+        inputs = Inputs(workspace.home, model, workspace.policy_of(model), workspace.environ)
         champions = [int(v) for v in state.champions.values() if v.isdecimal()]
         start = max([highest.get(model, 0), *(champions if model not in highest else [])])
         for version in workspace.registry.versions_after(model, start):
