@@ -1,0 +1,1 @@
+"""One file a job; each prints ratios, and results.json collects them."""
