@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import tempfile
 import time
@@ -80,13 +79,20 @@ def _postgres() -> list[dict[str, Any]]:
 
 def _streamed() -> dict[str, Any]:
     """Verify a million linked entries that exist one at a time; return the memory they took."""
-    list(_linked(1000))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    verify_chain(_linked(1000), [SIGNER.public_key])
+    # Sets the peak back to what is held now; what earlier jobs had would hide what this one has.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _peak_megabytes()
     found = verify_chain(_linked(STREAMED), [SIGNER.public_key])
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown = _peak_megabytes() - before
     assert found.valid
     assert found.entries == STREAMED
     return _line("verify 1M entries, memory on top", "MB", grown, 10, most=True)
+
+
+def _peak_megabytes() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def _linked(size: int) -> Iterator[Entry]:

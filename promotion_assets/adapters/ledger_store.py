@@ -48,8 +48,13 @@ _ENTRIES = sa.table(
     sa.column("envelope", sa.Text),
 )
 _COLUMNS = sa.select(_ENTRIES)
+# One statement for any number of entries: a round trip each would be what takes the time.
 _APPEND_POSTGRES = sa.text(
-    "SELECT promotion_ledger_append(:seq, :model, :model_seq, :kind, :previous, :envelope)"
+    "SELECT promotion_ledger_append(seq, model, model_seq, kind, previous, envelope) FROM unnest("
+    "CAST(:seq AS bigint[]), CAST(:model AS text[]), CAST(:model_seq AS bigint[]), "
+    "CAST(:kind AS text[]), CAST(:previous AS text[]), CAST(:envelope AS text[])"
+    ") WITH ORDINALITY AS entry(seq, model, model_seq, kind, previous, envelope, place) "
+    "ORDER BY place"
 )
 
 
@@ -157,6 +162,7 @@ class DatabaseLedger(StoredEntries):
         """
         written: list[tuple[Recorded, ...]] = []
         states: dict[str, ModelState] = {}
+        signed: list[Entry] = []
         with spoken(f"append to {self.name}"), writing(self.engine) as connection:
             head = _head(connection)
             for events, expected in batches:
@@ -167,10 +173,11 @@ class DatabaseLedger(StoredEntries):
                 new = fold(model, events, states[model])
                 check_whole(new)
                 entries = self._sign(events, head, states[model].sequence)
-                _insert(connection, entries)
+                signed += entries
                 states[model] = new
                 head = Head(entries[-1].sequence, entries[-1].hash)
                 written.append(tuple(recorded_of(entry) for entry in entries))
+            _insert(connection, signed)
         with self._lock:
             self._states.update(states)
         return written
@@ -279,8 +286,9 @@ def _insert(connection: Connection, entries: Sequence[Entry]) -> None:
         for entry in entries
     ]
     if connection.dialect.name == "postgresql":
-        for row in rows:
-            connection.execute(_APPEND_POSTGRES, {k: v for k, v in row.items() if k != "hash"})
+        names = ("seq", "model", "model_seq", "kind", "previous", "envelope")
+        columns = {name: [row[name] for row in rows] for name in names}
+        connection.execute(_APPEND_POSTGRES, columns)
     else:
         connection.execute(sa.insert(_ENTRIES), rows)
 
