@@ -44,7 +44,9 @@ def new_feature(
     """Return the profile of a column whose kind, bins and categories it settles itself."""
     if _is_numeric(column):
         numbers = _numbers(column)
-        return _numeric(column, numbers, quantile_edges(numbers, bins))
+        return count_numbers(
+            str(column.name), column_type(column), numbers, quantile_edges(numbers, bins)
+        )
     counts, missing = _named_counts(column)
     kept = sorted(counts, key=lambda name: (-counts[name], name))[:max_categories]
     return _categorical(column, counts, missing, sorted(kept))
@@ -59,7 +61,8 @@ def feature_like(
     use them either, and drift shows it.
     """
     if isinstance(reference, NumericFeature):
-        return _numeric(column, _numbers(column), np.array(reference.edges, dtype=np.float64))
+        edges = np.array(reference.edges, dtype=np.float64)
+        return count_numbers(reference.name, column_type(column), _numbers(column), edges)
     counts, missing = _named_counts(column)
     return _categorical(column, counts, missing, list(reference.counts))
 
@@ -81,17 +84,20 @@ def quantile_edges(numbers: Floats, bins: int) -> Floats:
     return edges
 
 
-def _numeric(column: pd.Series[Any], numbers: Floats, edges: Floats) -> NumericFeature:
+def count_numbers(name: str, type_: str, numbers: Floats, edges: Floats) -> NumericFeature:
+    """Return the profile of ``numbers``, shape (rows,), NaN for missing, in bins of ``edges``."""
     counts, missing = count_into(numbers, edges)
     finite = numbers
-    if missing or not np.isfinite(numbers).all():
-        finite = numbers[np.isfinite(numbers)]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(finite.sum())
+        if not math.isfinite(total):
+            finite = numbers[np.isfinite(numbers)]
+            total = float(finite.sum())
         # Not np.dot: its threads wait for each other on a busy host, ten times the whole count.
-        total, squares = float(finite.sum()), float(np.einsum("i,i->", finite, finite))
+        squares = float(np.einsum("i,i->", finite, finite))
     return NumericFeature(
-        name=str(column.name),
-        type=column_type(column),
+        name=name,
+        type=type_,
         edges=tuple(edges.tolist()),
         counts=tuple(counts.tolist()),
         missing=missing,

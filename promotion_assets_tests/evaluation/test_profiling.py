@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion_assets.errors import UsageError
+from promotion_assets.errors import EvidenceMissing, UsageError
 from promotion_assets.evaluation import profile_files
 from promotion_assets.evaluation.profile import CategoricalFeature, FeatureProfile, NumericFeature
 from promotion_assets.evaluation.profile_io import dump
@@ -318,6 +318,8 @@ def test_a_file_has_the_profile_of_its_rows(
 ) -> None:
     """Streaming by batches counts what the frame holds, in Parquet and CSV, in part or whole."""
     monkeypatch.setattr(profile_files, "FOLD", 3)
+    monkeypatch.setattr(profile_files, "COLUMNS_AT_ONCE", 2)
+    monkeypatch.setattr(profile_files, "BATCH_ROWS", 300)
     frame = pd.DataFrame(
         {
             "amount": np.where(np.arange(5_000) % 7, GENERATOR.normal(size=5_000), np.nan),
@@ -351,6 +353,25 @@ def test_edges_of_a_large_file_come_from_rows_spread_over_it(
     assert isinstance(feature, NumericFeature)
     assert sum(feature.counts) == rows
     assert max(feature.counts) - min(feature.counts) < rows / 100
+
+
+def test_a_file_that_changes_between_its_columns_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features of different rows are not one profile."""
+    path = tmp_path / "rows.parquet"
+
+    def read_and_overwrite(*arguments: Any, **options: Any) -> Any:
+        yield from read(*arguments, **options)
+        pq.write_table(pa.table({"x": [0.5, 1.5], "y": [0.5, 1.5]}), path)
+
+    read = profile_files.iter_batches
+    monkeypatch.setattr(profile_files, "iter_batches", read_and_overwrite)
+    monkeypatch.setattr(profile_files, "COLUMNS_AT_ONCE", 1)
+    table = pa.table({"x": [0.5], "y": [0.5]})
+    pq.write_table(table, path)
+    with pytest.raises(EvidenceMissing, match="number of rows changed while it was read"):
+        profile_parquet(path, edges_from=profile_frame(table.to_pandas()))
 
 
 def test_a_file_without_the_features_is_refused(tmp_path: Path) -> None:
