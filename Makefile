@@ -46,8 +46,8 @@ constraints: ## Write constraints.txt anew from what pip would install today
 	@scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT \
 	&& $(PYTHON) -m venv $$scratch/venv \
 	&& $$scratch/venv/bin/pip install -e '.[test,dev,postgres]' \
-	&& { head -1 constraints.txt; $$scratch/venv/bin/pip freeze --exclude-editable \
-	--exclude setuptools | grep == | LC_ALL=C sort -f; } > $$scratch/constraints.txt \
+	&& { head -1 constraints.txt; $$scratch/venv/bin/pip freeze --all --exclude-editable \
+	--exclude pip --exclude wheel | grep == | LC_ALL=C sort -f; } > $$scratch/constraints.txt \
 	&& mv $$scratch/constraints.txt constraints.txt
 
 clean: ## Remove the demo's files; the virtual environment stays

@@ -60,17 +60,18 @@ class Platform:
 
     def start(self) -> None:
         """Start the daemon as the leader of a process group."""
-        log = self.home.root / f"daemon{len(self.groups)}.log"
-        self.daemon = subprocess.Popen(
-            [
-                str(Path(sys.executable).with_name("dagster-daemon")),
-                *("run", "--workspace", str(self.home.workspace_file)),
-            ],
-            env=environment(self.home),
-            stdout=log.open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        command = [
+            str(Path(sys.executable).with_name("dagster-daemon")),
+            *("run", "--workspace", str(self.home.workspace_file)),
+        ]
+        with (self.home.root / f"daemon{len(self.groups)}.log").open("wb") as log:
+            self.daemon = subprocess.Popen(
+                command,
+                env=environment(self.home),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.groups.append(self.daemon.pid)
 
     def kill(self) -> None:
