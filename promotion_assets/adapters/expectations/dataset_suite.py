@@ -24,7 +24,7 @@ def validate_dataset(
     Args:
         dataset: the version.
         policy: what must be true of it.
-        docs_dir: where the Data Docs go; replaced as a whole.
+        docs_dir: where the Data Docs page goes; an earlier one there is replaced.
 
     Raises:
         StorageUnreachable: Data Docs cannot be written.

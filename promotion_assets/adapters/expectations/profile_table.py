@@ -60,7 +60,7 @@ def validate_profile_table(
         table: one row a feature, with the columns of :func:`profile_table`: those of drift,
             those of the contract, or both.
         suite_name: the suite's name, with model and version.
-        docs_dir: where the Data Docs go; replaced as a whole.
+        docs_dir: where the Data Docs page goes; an earlier one there is replaced.
 
     Raises:
         EvidenceMissing: the table has no rows.
