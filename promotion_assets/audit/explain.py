@@ -32,6 +32,7 @@ from promotion_assets.lifecycle.events import (
     ShadowReported,
     Stage,
     StageChanged,
+    VersionCopied,
 )
 from promotion_assets.lifecycle.fold import fold
 
@@ -166,6 +167,11 @@ def sentence(event: AnyEvent) -> str:
         case RegistryTampered():
             return "registry changed by somebody else: " + "; ".join(
                 d.sentence() for d in event.deviations
+            )
+        case VersionCopied():
+            return (
+                f"copied to {event.target_registry} as version {event.target_version} of "
+                f"{event.target_model}, attestation verified there"
             )
         case RegistryRestored():
             return "the registry agrees with the ledger again"

@@ -312,6 +312,32 @@ class RegistryRestored(Event):
     deviations: tuple[Deviation, ...] = ()
 
 
+class VersionCopied(Event):
+    """A version and its attestation were copied to another registry and verified there.
+
+    Attributes:
+        source_registry, target_registry: their addresses, without credentials.
+        target_run_id: the run that stands for the version's own at the target.
+        model_digest, target_digest: of the whole artifact at either end. They differ, since
+            ``MLmodel`` names the run and the model it belongs to.
+        content_digest: of everything but ``MLmodel``; the same at both ends.
+        attestation_digest: of the evidence bundle that lies at the target.
+    """
+
+    kind: Literal["VERSION_COPIED"] = "VERSION_COPIED"
+    version: str
+    source_registry: str
+    target_registry: str
+    target_model: str
+    target_version: str
+    target_run_id: str
+    model_digest: str
+    target_digest: str
+    content_digest: str
+    decision_digest: str
+    attestation_digest: str
+
+
 AnyEvent = (
     EvaluationFinished
     | IntentRecorded
@@ -328,6 +354,7 @@ AnyEvent = (
     | ReviewDecided
     | RegistryTampered
     | RegistryRestored
+    | VersionCopied
 )
 
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])

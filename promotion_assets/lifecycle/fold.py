@@ -29,6 +29,7 @@ from promotion_assets.lifecycle.events import (
     ShadowReported,
     Stage,
     StageChanged,
+    VersionCopied,
 )
 from promotion_assets.lifecycle.stages import ALLOWED, ModelState, version_key
 
@@ -277,6 +278,21 @@ def _restored(draft: _Draft, event: RegistryRestored) -> None:
     draft.changed["deviations"] = ()
 
 
+def _copied(draft: _Draft, event: VersionCopied) -> None:
+    decision: EvaluationFinished | None = draft.look("decisions").get(event.version)
+    if (
+        decision is None
+        or decision.verdict != "approved"
+        or decision.model_digest != event.model_digest
+    ):
+        raise _impossible(
+            event.model,
+            f"version {event.version} is copied without an approved decision on its artifact",
+        )
+    copies = draft.own("copies")
+    copies[event.version] = (*copies.get(event.version, ()), event)
+
+
 _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     EvaluationFinished: _evaluated,
     IntentRecorded: _intended,
@@ -292,6 +308,7 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     ReviewDecided: _reviewed,
     RegistryTampered: _tampered,
     RegistryRestored: _restored,
+    VersionCopied: _copied,
 }
 
 

@@ -16,6 +16,7 @@ from promotion_assets.lifecycle.events import (
     RolledBack,
     ShadowReported,
     Stage,
+    VersionCopied,
 )
 
 # Every stage change there is, with the causes it may have. Adoption is an event of its own.
@@ -50,6 +51,7 @@ class ModelState:
         latches: latched artifact digests.
         digests: digest of a version's artifact when it last changed its stage.
         intent: the change that was announced and is neither finished nor abandoned.
+        copies: where each version was copied to, in order.
         deviations: what the registry was last found to say against the ledger, if it does still.
     """
 
@@ -67,6 +69,7 @@ class ModelState:
     reviews: Mapping[Place, tuple[ReviewDecided, ...]] = field(default_factory=dict)
     latches: Mapping[str, DigestLatched] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)
     intent: IntentRecorded | None = None
     deviations: tuple[Deviation, ...] = ()
 

@@ -18,7 +18,12 @@ from promotion_assets.adapters.ledger_store import DatabaseLedger, open_ledger
 from promotion_assets.audit.checkpoint import Checkpointer, FilePlace
 from promotion_assets.audit.status import status
 from promotion_assets.errors import RegistryUnreachable
-from promotion_assets.lifecycle.events import ReviewDecided, ReviewRequested, Stage
+from promotion_assets.lifecycle.events import (
+    ReviewDecided,
+    ReviewRequested,
+    Stage,
+    VersionCopied,
+)
 from promotion_assets.lifecycle.promotion import complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
@@ -72,6 +77,7 @@ def make(folder: Path) -> None:
     reconcile(ledger, registry, MODEL, _facts_of, clock(), on_bypass="revert")
     stage(ledger, registry, "6", clock)
     ledger.append([evaluated("7", clock)])
+    ledger.append([_copied("7")])
     registry.fail_at = {1}
     _half_done(ledger, registry, clock)
     rollback(ledger, registry, MODEL, actor="on-call", reason="and once more", to="1")
@@ -89,6 +95,24 @@ def make(folder: Path) -> None:
 
 def _facts_of(asked: Request) -> Facts:
     return facts(asked.version)
+
+
+def _copied(version: str) -> VersionCopied:
+    return VersionCopied(
+        model=MODEL,
+        version=version,
+        actor="ana",
+        source_registry="https://mlflow.dev.example.org",
+        target_registry="https://mlflow.example.org",
+        target_model="credit",
+        target_version="1",
+        target_run_id="e" * 32,
+        model_digest=digest(version),
+        target_digest="1" * 64,
+        content_digest="2" * 64,
+        decision_digest=digest(version),
+        attestation_digest="3" * 64,
+    )
 
 
 def _half_done(ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock) -> None:
