@@ -24,7 +24,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from promotion_assets.adapters.profile_logging import log_feature_profile
+from promotion_assets import log_feature_profile
 from promotion_assets.demo.data import read_customers, split
 from promotion_assets.demo.home import DemoHome
 from promotion_assets.demo.malicious import write_payload
