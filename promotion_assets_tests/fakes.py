@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from promotion_assets.errors import RegistryUnreachable
+from promotion_assets.errors import RegistryUnreachable, UsageError
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.lifecycle.mirror import is_managed
 from promotion_assets.lifecycle.ports import MirroredVersion, RegistryView
@@ -33,12 +33,14 @@ class FakeRegistry:
     Attributes:
         fail_at: numbers of the coming ``mirror`` calls (1 is the next) that raise; a negative
             number makes that call change the registry first and raise then.
+        deleted: versions that are not in the registry (any more).
         calls: what was asked, in order.
     """
 
     aliases: dict[str, str] = field(default_factory=dict)
     versions: dict[str, MirroredVersion] = field(default_factory=dict)
     fail_at: set[int] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def mirror(
@@ -54,6 +56,8 @@ class FakeRegistry:
         self.fail_at.discard(0)
         if 1 in fails:
             raise _down(version)
+        if version in self.deleted:
+            raise UsageError(f"mirror version {version}", "there is none", "check the number")
         for alias in aliases:
             self.aliases[alias] = version
         for alias, holder in list(self.aliases.items()):
@@ -66,10 +70,12 @@ class FakeRegistry:
             raise _down(version)
 
     def read_mirror(self, model: str, versions: Collection[str] | None = None) -> RegistryView:
-        wanted = self.versions if versions is None else versions
+        wanted = set(self.versions if versions is None else versions) - self.deleted
         return RegistryView(
             aliases={a: v for a, v in self.aliases.items() if is_managed(a)},
-            versions={v: self.versions[v] for v in wanted if v in self.versions},
+            versions={
+                v: self.versions[v] for v in wanted if v in self.versions and v not in self.deleted
+            },
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,14 +69,7 @@ def export_bundle(
         StorageUnreachable: if ``target`` cannot be written.
     """
     size = published.checkpoint.size
-    leaves: list[bytes] = []
-    chosen: list[Entry] = []
-    for entry in ledger.entries():
-        if len(leaves) == size:
-            break
-        leaves.append(leaf_hash(entry.envelope))
-        if entry.model == model and concerns(recorded_of(entry).event, version):
-            chosen.append(entry)
+    leaves, chosen = _entries(ledger, size, model, version)
     history = [recorded_of(entry) for entry in chosen]
     decisions = [r.event for r in history if isinstance(r.event, EvaluationFinished)]
     if not decisions:
@@ -86,29 +79,12 @@ def export_bundle(
             f"evaluate it: `promotion evaluate {model} {version}`",
         )
     files = {f"entries/{entry.sequence:012d}.json": entry.envelope for entry in chosen}
-    proofs = {
-        str(entry.sequence): [
-            step.hex() for step in inclusion_proof(leaves, entry.sequence - 1, size)
-        ]
-        for entry in chosen
-    }
-    explained = explain_history(model, version, history)
-    answers = answers_of(evidence) if evidence is not None else None
-    context = context_of(evidence) if evidence is not None else None
+    files |= _told(explain_history(model, version, history), decisions[-1], evidence, published)
     files |= {
         "checkpoint.txt": published.note.encode(),
-        "proofs.json": canonical_json(proofs),
-        "decision.json": _pretty(dict(decisions[-1].decision)),
-        "explain.json": _pretty(explained),
+        "proofs.json": canonical_json(_proofs(leaves, chosen, size)),
         "key.json": _pretty(_key(signer)),
     }
-    if context is not None:
-        files["evidence.json"] = _pretty(context.model_dump(mode="json"))
-    if answers is not None:
-        files["answers.parquet"] = answers
-    files["index.html"] = render_page(
-        explained, decisions[-1], context, answers, published
-    ).encode()
     manifest = {
         "format": FORMAT,
         "model": model,
@@ -125,6 +101,52 @@ def export_bundle(
     files |= _signed(manifest, signer)
     _write(target, files)
     return Bundle(target, len(chosen), target.stat().st_size)
+
+
+def _entries(
+    ledger: Ledger, size: int, model: str, version: str
+) -> tuple[list[bytes], list[Entry]]:
+    """Return the leaf hashes of the first ``size`` entries, and the entries of the version."""
+    leaves: list[bytes] = []
+    chosen: list[Entry] = []
+    for entry in ledger.entries():
+        if len(leaves) == size:
+            break
+        leaves.append(leaf_hash(entry.envelope))
+        if entry.model == model and concerns(recorded_of(entry).event, version):
+            chosen.append(entry)
+    return leaves, chosen
+
+
+def _proofs(leaves: Sequence[bytes], chosen: Sequence[Entry], size: int) -> dict[str, list[str]]:
+    return {
+        str(entry.sequence): [
+            step.hex() for step in inclusion_proof(leaves, entry.sequence - 1, size)
+        ]
+        for entry in chosen
+    }
+
+
+def _told(
+    explained: Mapping[str, Any],
+    decision: EvaluationFinished,
+    evidence: Evidence | None,
+    published: Published,
+) -> dict[str, bytes]:
+    """Return the files that people and programs read, and what they were computed from."""
+    answers = answers_of(evidence) if evidence is not None else None
+    context = context_of(evidence) if evidence is not None else None
+    page = render_page(explained, decision, context, answers, published)
+    files = {
+        "decision.json": _pretty(dict(decision.decision)),
+        "explain.json": _pretty(explained),
+        "index.html": page.encode(),
+    }
+    if context is not None:
+        files["evidence.json"] = _pretty(context.model_dump(mode="json"))
+    if answers is not None:
+        files["answers.parquet"] = answers
+    return files
 
 
 def _signed(manifest: Mapping[str, Any], signer: Signer) -> dict[str, bytes]:

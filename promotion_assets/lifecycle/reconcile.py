@@ -28,9 +28,9 @@ from promotion_assets.lifecycle.events import (
     RegistryRestored,
     RegistryTampered,
 )
+from promotion_assets.lifecycle.intents import finish, touched_by
 from promotion_assets.lifecycle.mirror import write_mirror
 from promotion_assets.lifecycle.ports import Ledger, Registry
-from promotion_assets.lifecycle.promotion import finish, touched_by
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.transitions import Facts, Request, check_transition
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from promotion_assets.decision.decide import Decision
-from promotion_assets.errors import RegistryUnreachable
+from promotion_assets.errors import RegistryUnreachable, UsageError
 from promotion_assets.gates.contract import GateResult
 from promotion_assets.lifecycle.events import EvaluationFinished, GateSummary, Recorded
 from promotion_assets.lifecycle.mirror import write_mirror
@@ -68,8 +68,9 @@ def record_evaluation(
     recorded = _already(ledger, event) or ledger.append([event])[0]
     try:
         write_mirror(registry, ledger.state(event.model), [event.version])
-    except RegistryUnreachable:
-        # The decision is what counts and it is recorded; a missing tag is found as such.
+    except (RegistryUnreachable, UsageError):
+        # The decision is what counts and it is recorded; a missing tag, or a version that was
+        # deleted meanwhile, is found by the reconciler.
         return recorded
     return recorded
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promotion_assets.errors import Conflict, RegistryUnreachable, TransitionRefused
+from promotion_assets.errors import Conflict, RegistryUnreachable, TransitionRefused, UsageError
 from promotion_assets.lifecycle.events import (
     DEFAULT_SEGMENT,
     AnyEvent,
@@ -22,9 +22,9 @@ from promotion_assets.lifecycle.events import (
     Stage,
 )
 from promotion_assets.lifecycle.fold import fold
+from promotion_assets.lifecycle.intents import finish, stage_changed
 from promotion_assets.lifecycle.mirror import difference
 from promotion_assets.lifecycle.ports import Ledger, Registry
-from promotion_assets.lifecycle.promotion import finish, stage_changed
 from promotion_assets.lifecycle.stages import ModelState
 
 _ATTEMPTS = 50
@@ -221,6 +221,7 @@ def _mirror_later(ledger: Ledger, registry: Registry, state: ModelState) -> Mode
         return state
     try:
         return finish(ledger, registry, state.intent)
-    except (RegistryUnreachable, Conflict):
-        # Live traffic follows the ledger, which is right; the reconciler does the rest.
+    except (RegistryUnreachable, UsageError, Conflict):
+        # Live traffic follows the ledger, which is right; the reconciler does the rest, also
+        # where a version was deleted from the registry.
         return ledger.state(state.model)

@@ -102,7 +102,8 @@ def test_a_decision_is_recorded_once_and_tagged(ledger: DatabaseLedger, clock: C
 
 def test_a_silent_registry_does_not_stop_the_record(ledger: DatabaseLedger, clock: Clock) -> None:
     """The decision is in the ledger even when the version cannot be tagged."""
-    record_evaluation(ledger, FakeRegistry(fail_at={1}), incident(clock))
+    for registry in (FakeRegistry(fail_at={1}), FakeRegistry(deleted={"3"})):
+        record_evaluation(ledger, registry, incident(clock))
     assert ledger.state(MODEL).decisions["3"].verdict == "rejected"
 
 

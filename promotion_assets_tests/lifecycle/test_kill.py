@@ -10,15 +10,17 @@ from pathlib import Path
 
 from promotion_assets_tests.lifecycle import killing
 
-RANDOM_KILLS = 100
+# With all tests asked for, both sides of each call and many random moments; else one point for
+# each state that a death can leave on disk, and some random moments.
+THOROUGH = os.environ.get("PROMOTION_TEST_ALL") == "1"
+RANDOM_KILLS = 120 if THOROUGH else 40
 
 
 def test_killed_anywhere_the_next_start_leaves_one_champion_and_loses_nothing() -> None:
     """SIGKILL at each point of each step, and at random: recovery finds its way, and has work."""
     # Memory where there is any: a killed process loses nothing that its kernel has taken.
     memory = Path("/dev/shm")
-    # With all tests asked for, both sides of each call; else one point for each state on disk.
-    points = "points" if os.environ.get("PROMOTION_TEST_ALL") == "1" else "states"
+    points = "points" if THOROUGH else "states"
     folder = tempfile.mkdtemp(prefix="promotion-kill-", dir=memory if memory.is_dir() else None)
     try:
         done = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.errors import PromotionError, Refusal, RegistryUnreachable
 from promotion_assets.lifecycle.events import (
-    Adopted,
-    EvaluationFinished,
-    IntentAbandoned,
-    IntentFinished,
-    IntentRecorded,
     ReviewDecided,
-    ShadowReported,
     Stage,
     StageChanged,
 )
@@ -31,10 +24,11 @@ from promotion_assets.lifecycle.ports import MirroredVersion
 from promotion_assets.lifecycle.promotion import adopt, complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
-from promotion_assets.lifecycle.stages import ALLOWED, ModelState
+from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.transitions import Facts, Request, evidence_of
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import MODEL, evaluated, facts, new_ledger, request, shadow
+from promotion_assets_tests.lifecycle.history import check_history
 
 NAMES = [str(number) for number in range(1, 9)]
 VERSIONS = st.sampled_from(NAMES)
@@ -335,57 +329,9 @@ class Writers(RuleBasedStateMachine):
             check_history([recorded.event for recorded in self.ledgers[0].events(MODEL)])
 
 
-def check_history(events: list[object]) -> None:
-    """Walk a history by the table of stages alone, apart from the code that folds it."""
-    stages: dict[tuple[str, str], Stage] = {}
-    live: Counter[str] = Counter()
-    approved: dict[tuple[str, str], bool] = {}
-    shadowed: dict[tuple[str, str], bool] = {}
-    reviewed: dict[tuple[str, str], str] = {}
-    been_live: set[tuple[str, str]] = set()
-    open_intents = 0
-    for event in events:
-        match event:
-            case EvaluationFinished():
-                approved[event.segment, event.version] = event.verdict == "approved"
-            case ShadowReported():
-                shadowed[event.segment, event.version] = event.passed
-            case ReviewDecided():
-                reviewed[event.segment, event.version] = event.verdict
-            case IntentRecorded():
-                open_intents += 1
-            case IntentFinished() | IntentAbandoned():
-                open_intents -= 1
-            case Adopted():
-                place = (event.segment, event.version)
-                assert place not in stages
-                assert not any(segment == event.segment for segment, _ in been_live)
-                stages[place] = Stage.PRODUCTION
-                live[event.segment] += 1
-                been_live.add(place)
-            case StageChanged():
-                place = (event.segment, event.version)
-                step = (event.promoted_from, event.promoted_to)
-                assert stages.get(place, Stage.NONE) is event.promoted_from
-                assert event.cause in ALLOWED[step]
-                if event.cause == "promotion":
-                    assert approved[place]
-                if step == (Stage.STAGING, Stage.PRODUCTION):
-                    assert shadowed[place]
-                    assert place in reviewed
-                if step == (Stage.ARCHIVED, Stage.PRODUCTION):
-                    assert place in been_live
-                live[event.segment] += (step[1] is Stage.PRODUCTION) - (step[0] is Stage.PRODUCTION)
-                if event.promoted_to is Stage.PRODUCTION:
-                    been_live.add(place)
-                stages[place] = event.promoted_to
-        assert open_intents in (0, 1)
-        assert all(count <= 2 for count in live.values())
-
-
 TestWriters = Writers.TestCase
 TestWriters.settings = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

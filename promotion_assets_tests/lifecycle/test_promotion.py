@@ -10,7 +10,8 @@ from promotion_assets.errors import (
     TransitionRefused,
 )
 from promotion_assets.lifecycle.events import Stage, StageChanged
-from promotion_assets.lifecycle.promotion import adopt, complete_rollout, finish, promote
+from promotion_assets.lifecycle.intents import finish
+from promotion_assets.lifecycle.promotion import adopt, complete_rollout, promote
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
     MODEL,

@@ -6,6 +6,7 @@ from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.errors import RegistryUnreachable, TransitionRefused
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.lifecycle.promotion import complete_rollout, promote
+from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
@@ -147,6 +148,21 @@ def test_a_rollback_pushes_an_open_change_aside(
     assert state.champions == {"default": "1"}
     assert (state.stage("3"), registry.versions["3"].stage) == (Stage.NONE, "None")
     assert registry.aliases == {"champion": "1"}
+
+
+def test_a_version_that_was_deleted_is_rolled_back_all_the_same(
+    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
+) -> None:
+    """Whoever deletes the failing version in MLflow does not keep it live; reconciling ends it."""
+    champion_line(ledger, registry, clock, "1", "2")
+    registry.deleted = {"2"}
+    del registry.aliases["champion"]
+    state = rollback(ledger, registry, MODEL, actor="ana", reason="wrong prices")
+    assert state.champions == {"default": "1"}
+    found = reconcile(ledger, registry, MODEL, lambda asked: facts(asked.version), clock())
+    assert found.finished == "mirror, found elsewhere"
+    assert registry.aliases == {"champion": "1"}
+    assert ledger.state(MODEL).intent is None
 
 
 def test_a_latch_holds_until_a_person_clears_it(
