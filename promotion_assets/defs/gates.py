@@ -10,7 +10,7 @@ import dagster as dg
 
 from promotion_assets.defs.checks import PASSED, check_spec
 from promotion_assets.defs.expectations import MEETS_EXPECTATIONS, met, unmet
-from promotion_assets.defs.metadata import Materialized, gate_metadata
+from promotion_assets.defs.metadata import Materialized, check_metadata, gate_metadata
 from promotion_assets.defs.names import Names, gate_asset
 from promotion_assets.defs.pictures import pictures_of
 from promotion_assets.defs.platform import Platform
@@ -64,7 +64,7 @@ def gate_definition(
             passed=result.lets_through,
             severity=severity,
             description=result.reason,
-            metadata={"outcome": result.outcome.value, "reason": result.reason},
+            metadata=check_metadata(result),
         )
         if gate.name in ON_FEATURES:
             try:

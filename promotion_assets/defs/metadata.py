@@ -17,8 +17,26 @@ SIGNS = {
     Outcome.WAIVED: "WAIVED",
 }
 
+MOST_ROWS = 40
+MOST_COLUMNS = 6
+_RANK: Mapping[Outcome | None, int] = {
+    Outcome.FAILED: 0,
+    Outcome.ERROR: 1,
+    Outcome.INCONCLUSIVE: 2,
+    Outcome.WAIVED: 3,
+}
+
 Metadata = dict[str, Any]
 Materialized = dg.MaterializeResult[Any]
+
+
+def check_metadata(result: GateResult) -> Metadata:
+    """Return what a gate's check shows; numbers are plotted over versions."""
+    shown: Metadata = {"outcome": result.outcome.value}
+    for name, number in (("observed", result.observed), ("limit", result.limit)):
+        if number is not None:
+            shown[name] = number
+    return shown
 
 
 def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
@@ -27,8 +45,10 @@ def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
         "verdict": dg.MetadataValue.md(f"**{SIGNS[result.outcome]}** {result.reason}")
     }
     shown |= {name: dg.MetadataValue.md(picture) for name, picture in pictures.items()}
-    if result.measurements:
-        shown["measurements"] = measurement_table(result.measurements)
+    for name in dict.fromkeys(m.name for m in result.measurements):
+        shown[f"measured/{name}"] = measurement_table(
+            [m for m in result.measurements if m.name == name]
+        )
     for name, value in result.details.items():
         shown[f"details/{name}"] = _detail(value)
     for name, number in (
@@ -45,11 +65,14 @@ def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
 
 
 def measurement_table(measurements: Sequence[Measurement]) -> dg.TableMetadataValue:
-    """Return measurements as a table, a row a number, narrow enough for the page of an asset."""
+    """Return measurements of one name as a table, the ones that decide first.
+
+    A page shows no more than it can; the ledger has all of them.
+    """
+    ordered = sorted(measurements, key=lambda m: _RANK.get(m.outcome, len(_RANK)))
     return table(
         [
             {
-                "what": m.name,
                 "of": m.subject,
                 "outcome": m.outcome.value if m.outcome else "reported",
                 "observed": _number(m.observed, m.unit),
@@ -58,7 +81,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> dg.TableMetadataVa
                 "champion": _number(m.baseline, m.unit),
                 "n": "" if m.sample_size is None else f"{m.sample_size:,}",
             }
-            for m in measurements
+            for m in ordered[:MOST_ROWS]
         ]
     )
 
@@ -101,7 +124,9 @@ def _cell(value: Any) -> str | int | float | bool:
 
 
 def _detail(value: Any) -> Any:
-    if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
+    rows = isinstance(value, list | tuple) and value and all(isinstance(r, Mapping) for r in value)
+    # A wider table would widen the whole page; it opens as JSON instead.
+    if rows and len({name for row in value for name in row}) <= MOST_COLUMNS:
         return table(value)
     if isinstance(value, str | int | float | bool):
         return value

@@ -149,9 +149,7 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
         deciding += small
     if not deciding:
         raise _none_large_enough(evidence, small, settings)
-    names = ", ".join(f"{m.subject} ({m.reason.split(': ')[0]})" for m in small[:3])
-    more = f" and {len(small) - 3} more" if len(small) > 3 else ""
-    unjudged = f"too small to judge: {names}{more}" if small else ""
+    unjudged = f"too small to judge: {_named(small)}" if small else ""
     result = conclude(
         NAME,
         deciding,
@@ -263,6 +261,12 @@ def _none_large_enough(
         f"evaluate on more rows, about {needed:,} in a group, or lower the floor knowingly",
         outcome=Outcome.INCONCLUSIVE,
     )
+
+
+def _named(small: Sequence[Measurement]) -> str:
+    """Name the one group, or say how many there are and where they are listed."""
+    first = f"{small[0].subject} ({small[0].reason.split(': ')[0]})"
+    return first if len(small) == 1 else f"{len(small)} groups, listed in too_small, as {first}"
 
 
 def _passed(deciding: Sequence[Measurement]) -> str:

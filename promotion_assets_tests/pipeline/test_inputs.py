@@ -56,7 +56,7 @@ def test_later_steps_are_told_why_a_source_cannot_be_judged_on(tmp_path: Path) -
         Inputs(tmp_path / "home", "scorer", policy(tmp_path)).dataset()
 
 
-def test_an_address_may_name_a_variable_whose_value_is_no_part_of_the_policy(tmp_path: Path) -> None:
+def test_a_variable_in_an_address_is_no_part_of_the_policy(tmp_path: Path) -> None:
     """A password in an address stays out of the policy and of its digest."""
     write(tmp_path, [0, 1] * 50)
     uri = "${SECRET_PLACE}/rows.parquet"
