@@ -186,7 +186,7 @@ def latencies(
             fontsize=8,
         )
     axes.set(xlabel="milliseconds (log scale)", ylabel="% of requests answered", ylim=(0, 101))
-    axes.legend(frameon=False, fontsize=9, loc="center right")
+    axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return _png(figure)
 
 

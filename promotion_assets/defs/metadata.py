@@ -44,7 +44,7 @@ def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
     shown: Metadata = {
         "verdict": dg.MetadataValue.md(f"**{SIGNS[result.outcome]}** {result.reason}")
     }
-    shown |= {name: dg.MetadataValue.md(picture) for name, picture in pictures.items()}
+    shown |= {f"picture/{name}": dg.MetadataValue.md(p) for name, p in pictures.items()}
     for name in dict.fromkeys(m.name for m in result.measurements):
         shown[f"measured/{name}"] = measurement_table(
             [m for m in result.measurements if m.name == name]
