@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from promotion_assets.errors import LedgerUnreachable, UsageError
 
 # The migration that this release's code needs; see migrations/versions.
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0002"
 BUSY_SECONDS = 10.0
 # One number for every process of this package: who holds it is migrating, or appending.
 MIGRATION_LOCK = 0x70726F6D6F74

@@ -26,6 +26,8 @@ from promotion_assets.lifecycle.events import (
     RegistryRestored,
     RegistryTampered,
     ReviewDecided,
+    ReviewRefused,
+    ReviewReminded,
     ReviewRequested,
     RolledBack,
     RolloutCompleted,
@@ -155,11 +157,19 @@ def sentence(event: AnyEvent) -> str:
         case ShadowReported():
             return f"shadow report {'passed' if event.passed else 'did not pass'}: {event.summary}"
         case ReviewRequested():
-            return f"review of version {event.version} requested"
-        case ReviewDecided():
-            return f"{event.actor} {event.verdict} it" + (
-                f": {event.comment}" if event.comment else ""
+            of = f" of {', '.join(event.assigned)}" if event.assigned else ""
+            return f"review of version {event.version} requested{of}"
+        case ReviewReminded():
+            whom = ", ".join(event.assigned) or "nobody"
+            return f"review {event.what}; it is the turn of {whom}"
+        case ReviewRefused():
+            return f"{event.actor} tried in vain to have it {event.verdict}: " + "; ".join(
+                event.problems
             )
+        case ReviewDecided():
+            said = f": {event.comment}" if event.comment else ""
+            flagged = f" (flagged: {'; '.join(event.flags)})" if event.flags else ""
+            return f"{event.actor} {event.verdict} it{said}{flagged}"
         case IntentRecorded():
             return f"change announced ({event.action})" + (
                 f": {event.reason}" if event.reason else ""

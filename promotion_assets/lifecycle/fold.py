@@ -24,6 +24,8 @@ from promotion_assets.lifecycle.events import (
     RegistryRestored,
     RegistryTampered,
     ReviewDecided,
+    ReviewReminded,
+    ReviewRequested,
     RolledBack,
     RolloutCompleted,
     ShadowReported,
@@ -270,6 +272,17 @@ def _reviewed(draft: _Draft, event: ReviewDecided) -> None:
     reviews[place] = (*reviews.get(place, ()), event)
 
 
+def _review_requested(draft: _Draft, event: ReviewRequested) -> None:
+    draft.own("requests")[(event.segment, event.version)] = event
+    assigned: tuple[str, ...] = draft.changed.get("assignments", draft.state.assignments)
+    draft.changed["assignments"] = (*assigned, *event.assigned)
+
+
+def _review_reminded(draft: _Draft, event: ReviewReminded) -> None:
+    reminders = draft.own("reminders")
+    reminders[event.request_id] = (*reminders.get(event.request_id, ()), event.what)
+
+
 def _tampered(draft: _Draft, event: RegistryTampered) -> None:
     draft.changed["deviations"] = event.deviations
 
@@ -305,6 +318,8 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     DigestLatched: _latched,
     LatchCleared: _cleared,
     ShadowReported: _shadowed,
+    ReviewRequested: _review_requested,
+    ReviewReminded: _review_reminded,
     ReviewDecided: _reviewed,
     RegistryTampered: _tampered,
     RegistryRestored: _restored,

@@ -13,6 +13,7 @@ from promotion_assets.lifecycle.events import (
     EvaluationFinished,
     IntentRecorded,
     ReviewDecided,
+    ReviewRequested,
     RolledBack,
     ShadowReported,
     Stage,
@@ -48,6 +49,9 @@ class ModelState:
         for_segment: the same by segment and version.
         past_tags: tags of all evaluations of a version before the last one.
         shadows, reviews: last shadow report and all reviews, by segment and version.
+        requests: the last request for review, by segment and version.
+        assignments: everybody who was ever assigned to a review, in order.
+        reminders: what was said of a request since it was opened, by its name.
         latches: latched artifact digests.
         digests: digest of a version's artifact when it last changed its stage.
         intent: the change that was announced and is neither finished nor abandoned.
@@ -67,6 +71,9 @@ class ModelState:
     past_tags: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
     shadows: Mapping[Place, ShadowReported] = field(default_factory=dict)
     reviews: Mapping[Place, tuple[ReviewDecided, ...]] = field(default_factory=dict)
+    requests: Mapping[Place, ReviewRequested] = field(default_factory=dict)
+    assignments: tuple[str, ...] = ()
+    reminders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     latches: Mapping[str, DigestLatched] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)

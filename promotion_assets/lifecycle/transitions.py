@@ -53,6 +53,7 @@ class Facts(Value):
         may_not_review: reviewers whose approval does not count (the author, the requester).
         shadow_waiver: the reason why the policy asks for no shadow report.
         frozen_by: the freeze window that is open now.
+        review_digest: of the rules of the review; empty where there are none.
         predecessor: whether the segment's champion was proven to load, fit and answer, so that
             there is a way back.
     """
@@ -67,6 +68,7 @@ class Facts(Value):
     may_not_review: tuple[str, ...] = ()
     shadow_waiver: str | None = None
     frozen_by: str | None = None
+    review_digest: str = ""
     predecessor: Literal["ready", "unproven"] = "unproven"
 
 
@@ -156,6 +158,8 @@ def evidence_of(state: ModelState, request: Request, facts: Facts) -> dict[str, 
         evidence["decision"] = decision.decision_digest
     if shadow is not None and shadow.report_digest:
         evidence["shadow"] = shadow.report_digest
+    if facts.review_digest:
+        evidence["review"] = facts.review_digest
     return evidence
 
 

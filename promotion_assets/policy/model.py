@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.canonical import digest_of
+from promotion_assets.policy.review import ReviewPolicy, ShadowPolicy
+from promotion_assets.policy.strict import Strict
 
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
-
-
-class Strict(BaseModel):
-    """Base of every stanza: immutable, an unknown key is an error, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Group(Strict):
@@ -138,6 +134,8 @@ class ModelPolicy(Strict):
         auto_to_staging: whether an approved decision moves the version to Staging at once.
         holdout_budget: candidates judged on one dataset version before the accuracy gate widens
             its interval.
+        review: who approves what has passed, and how.
+        shadow: what is asked of the shadow before.
         base: directory that relative paths start from; not part of the digest.
     """
 
@@ -159,12 +157,22 @@ class ModelPolicy(Strict):
     holdout_budget: Annotated[int, Field(ge=1)] = 20
     on_bypass: Literal["report", "revert"] = "report"
     segments: tuple[str, ...] = ("default",)
+    review: ReviewPolicy = ReviewPolicy()
+    shadow: ShadowPolicy = ShadowPolicy()
     base: str = Field(default=".", exclude=True)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical form, defaults included: what an evaluation pins."""
-        return digest_of(self.model_dump(mode="json"))
+        """SHA-256 of the canonical form, defaults included: what an evaluation pins.
+
+        What comes after the evaluation has a digest of its own, :attr:`review_digest`.
+        """
+        return digest_of(self.model_dump(mode="json", exclude={"review", "shadow"}))
+
+    @property
+    def review_digest(self) -> str:
+        """SHA-256 of the rules by which it is reviewed: what an approval pins."""
+        return self.review.rules_digest(self.shadow.waive)
 
     @property
     def decision_ttl(self) -> timedelta:

@@ -19,7 +19,10 @@ from promotion_assets.audit.checkpoint import Checkpointer, FilePlace
 from promotion_assets.audit.status import status
 from promotion_assets.errors import RegistryUnreachable
 from promotion_assets.lifecycle.events import (
+    AccessRecorded,
     ReviewDecided,
+    ReviewRefused,
+    ReviewReminded,
     ReviewRequested,
     Stage,
     VersionCopied,
@@ -60,6 +63,13 @@ def make(folder: Path) -> None:
     ledger.append([evaluated("4", clock, verdict="rejected", deciding_gates=("fairness",))])
     stage(ledger, registry, "5", clock)
     ledger.append([ReviewRequested(model=MODEL, version="5", evidence={"model": digest("5")})])
+    ledger.append(
+        [
+            ReviewReminded(model=MODEL, version="5", request_id="r5", what="reminder"),
+            ReviewRefused(model=MODEL, version="5", verdict="approved", problems=("too fast",)),
+            AccessRecorded(model=MODEL, what="token_issued", reviewer="cy"),
+        ]
+    )
     rejected = ReviewDecided(
         model=MODEL,
         version="5",
