@@ -15,8 +15,17 @@ from promotion_assets.lifecycle.mirror import STAGE_TAG
 COPY_TAG = "promotion.copy"
 # What MLflow keeps of a longer parameter, with nothing but a line in the author's own log.
 PARAM_LIMIT = 6000
-# MLflow's own notes of which versions a model has: they name versions of the other registry.
-_NOT_CARRIED = ("mlflow.modelVersions", "mlflow.log-model.history")
+# MLflow's own notes of a model's versions, which name those of the other registry; and where the
+# source is a copy itself, what it was copied from: a copy names its own source.
+_NOT_CARRIED = {
+    "mlflow.modelVersions",
+    "mlflow.log-model.history",
+    COPY_TAG,
+    "source_registry",
+    "source_model",
+    "source_version",
+    "source_run_id",
+}
 
 
 class Record(BaseModel):
