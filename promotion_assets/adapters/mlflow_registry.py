@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,16 +47,19 @@ class MlflowRegistry:
             run = self.client.get_run(found.run_id) if found.run_id else None
         tags = {str(k): str(v) for k, v in (found.tags or {}).items()}
         run_tags = dict(run.data.tags) if run else {}
+        named = (tags.get("author"), found.user_id, run_tags.get("mlflow.user"))
+        run_user = run.info.user_id if run else None
         return VersionFacts(
             model=model,
             version=str(found.version),
             created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
             source=found.source or "",
             run_id=found.run_id or None,
-            author=tags.get("author") or found.user_id or run_tags.get("mlflow.user"),
+            author=next((name for name in named if name), None),
+            authors=tuple(dict.fromkeys(name for name in (*named, run_user) if name)),
             description=found.description or "",
             tags=tags,
-            logged_metrics={k: float(v) for k, v in run.data.metrics.items()} if run else {},
+            logged_metrics=_finite(run.data.metrics) if run else {},
             params=dict(run.data.params) if run else {},
         )
 
@@ -150,6 +154,11 @@ class MlflowRegistry:
         """Remove ``alias``; one that is not there is no error."""
         with registry_errors(f"removing the alias {alias} of {model}", model):
             self.client.delete_registered_model_alias(model, alias)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    # A NaN has no form in JSON, and there is nothing to compare it with.
+    return {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
 
 
 def _again(call: object, *arguments: str) -> None:
