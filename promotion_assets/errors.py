@@ -8,6 +8,8 @@
     ├── Refusal                   exit 1: understood, and not allowed
     │   ├── TransitionRefused     a stage change whose prerequisites are not met
     │   ├── EvidenceMissing       a judgement was asked for without its evidence
+    │   ├── ReviewNotAllowed      a reviewer's vote that the rules do not let through
+    │   ├── AccessRefused         nobody knows who it is, or too many tried in vain
     │   └── Conflict              another writer was first (compare-and-set lost)
     ├── IntegrityError            bytes, a hash or a signature are not what was recorded
     └── Unreachable               exit 3: a part does not answer; nothing was changed
@@ -60,6 +62,14 @@ class TransitionRefused(Refusal):
 
 class EvidenceMissing(Refusal):
     """A judgement was asked for without the evidence that it needs."""
+
+
+class ReviewNotAllowed(Refusal):
+    """A reviewer's vote that the rules do not let through."""
+
+
+class AccessRefused(Refusal):
+    """Nobody knows who it is, or too many tried in vain."""
 
 
 class Conflict(Refusal):

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from promotion_assets.adapters.plots import as_markdown
 from promotion_assets.defs.checks import PASSED, check_spec
 from promotion_assets.defs.expectations import MEETS_EXPECTATIONS, met, unmet
 from promotion_assets.defs.metadata import Materialized, check_metadata, gate_metadata
 from promotion_assets.defs.names import Names, gate_asset
-from promotion_assets.defs.pictures import pictures_of
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.errors import PromotionError
 from promotion_assets.gates.contract import Gate, GateSettings
+from promotion_assets.pipeline.pictures import pictures_of
 from promotion_assets.pipeline.profile_expectations import ON_FEATURES, profile_expectations
 from promotion_assets.policy.model import ModelPolicy
 
@@ -56,7 +57,8 @@ def gate_definition(
         evaluator = platform.evaluator(names.model)
         with spoken():
             result = evaluator.judge(context.partition_key, gate.name)
-            pictures = pictures_of(result, evaluator, context.partition_key)
+            drawn = pictures_of(result, evaluator.evidence(context.partition_key))
+        pictures = {name: as_markdown(p.png, p.description) for name, p in drawn.items()}
         yield dg.MaterializeResult(asset_key=key, metadata=gate_metadata(result, pictures))
         yield dg.AssetCheckResult(
             asset_key=key,

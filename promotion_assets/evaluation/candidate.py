@@ -81,6 +81,9 @@ class Candidate(Value):
         artifact: its manifest; ``None`` where the artifact cannot be read, see ``problems``.
         problems: what is wrong with the artifact, in sentences; an artifact with a problem is
             never loaded.
+        author: who is shown as the author.
+        authors: every name that registry and run know of who made or registered it: a tag is
+            written by anybody, so none of them may review it.
         logged_metrics: as the run's author logged them. Never evidence, only compared.
         requirements: lines of the declared ``requirements.txt``.
     """
@@ -91,6 +94,7 @@ class Candidate(Value):
     source: str
     run_id: str | None = None
     author: str | None = None
+    authors: tuple[str, ...] = ()
     artifact_dir: Path | None = None
     artifact: ArtifactManifest | None = None
     mlmodel: MLmodelFacts | None = None

@@ -29,6 +29,7 @@ class VersionFacts(BaseModel):
     source: str
     run_id: str | None = None
     author: str | None = None
+    authors: tuple[str, ...] = ()
     description: str = ""
     tags: Mapping[str, str] = Field(default_factory=dict)
     logged_metrics: Mapping[str, float] = Field(default_factory=dict)
@@ -71,6 +72,7 @@ def take_candidate(source: VersionSource, model: str, version: str, store: Path)
         source=facts.source,
         run_id=facts.run_id,
         author=facts.author,
+        authors=facts.authors,
         description=facts.description,
         tags=facts.tags,
         logged_metrics=facts.logged_metrics,

@@ -19,6 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from promotion_assets.canonical import digest_bytes
+from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.scores import Scores
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
@@ -84,7 +85,7 @@ def evaluate(evidence: Evidence, settings: DocumentationSettings) -> GateResult:
     """Look for the cards and hold their sections against what is required."""
     risk = evidence.policy.risk_class
     required = settings.sections if settings.sections is not None else REQUIRED[risk]
-    card, data_card = _model_card(evidence), _dataset_card(evidence, settings)
+    card, data_card = model_card_of(evidence.candidate), _dataset_card(evidence, settings)
     measurements = [
         _judged("model card", card, required, settings),
         *_data(data_card, risk, settings),
@@ -111,8 +112,8 @@ def evaluate(evidence: Evidence, settings: DocumentationSettings) -> GateResult:
     )
 
 
-def _model_card(evidence: Evidence) -> Card | None:
-    candidate = evidence.candidate
+def model_card_of(candidate: Candidate) -> Card | None:
+    """Return the version's model card, or ``None`` where it has none."""
     if candidate.artifact_dir is not None:
         for name in CARD_FILES:
             card = read_card_file(candidate.artifact_dir / name, name)

@@ -112,7 +112,7 @@ class Evaluator:
             folder,
             self.workspace.home,
             self.policy,
-            self._scoring_plan(),
+            self.scoring_plan(),
             candidate=self.candidate(version),
             champion=self.compared_with(version),
             dataset=dataset,
@@ -212,7 +212,8 @@ class Evaluator:
             missing["production_profile"] = error.problem
             return contract, None
 
-    def _scoring_plan(self) -> ScoringPlan:
+    def scoring_plan(self) -> ScoringPlan:
+        """Return what the policy has asked of the models."""
         artifact = self.gates["artifact"][1] if "artifact" in self.gates else ArtifactSettings()
         assert isinstance(artifact, ArtifactSettings)
         return ScoringPlan(

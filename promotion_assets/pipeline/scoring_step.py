@@ -64,10 +64,10 @@ def score_both(
     with ExitStack() as stack:
         own: Session | None = None
         if unloadable is None:
-            own = stack.enter_context(_session(candidate, policy, plan, dataset))
+            own = stack.enter_context(open_session(candidate, policy, plan, dataset))
         theirs: Session | None = None
         if champion is not None and champion.artifact_dir is not None:
-            theirs = stack.enter_context(_session(champion, policy, plan, dataset))
+            theirs = stack.enter_context(open_session(champion, policy, plan, dataset))
         features = dataset.frame[list(dataset.features)]
         answered = _blaming_schema(candidate, unloadable or _score(own, home, dataset))
         baseline = _champions(theirs, champion, home, dataset)
@@ -85,7 +85,7 @@ def score_afresh(
     unloadable = _unloadable(version, None)
     if unloadable is not None:
         return unloadable
-    with _session(version, policy, plan, dataset) as session:
+    with open_session(version, policy, plan, dataset) as session:
         return session.score(_features(dataset), dataset_digest=dataset.digest)
 
 
@@ -94,9 +94,10 @@ def _features(dataset: EvaluationDataset) -> ParquetFeatures:
     return ParquetFeatures(dataset.path, dataset.features)
 
 
-def _session(
+def open_session(
     version: Candidate, policy: ModelPolicy, plan: ScoringPlan, dataset: EvaluationDataset
 ) -> Session:
+    """Open a sandbox of its own in which ``version``, an artifact without problems, answers."""
     assert version.artifact_dir is not None
     allows = allowed(plan.artifact)
     question = Question(policy.task, policy.dataset.positive, dataset.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,15 +11,23 @@ from promotion_assets.adapters import plots
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.scores import LatencySample, Scores, ScoringFailure
 from promotion_assets.gates.contract import GateResult, Measurement
-from promotion_assets.pipeline.evaluator import Evaluator
-
-Pictures = dict[str, str]
 
 
-def pictures_of(result: GateResult, evaluator: Evaluator, version: str) -> Pictures:
-    """Return the pictures of a gate result as Markdown, by title."""
+@dataclass(frozen=True)
+class Picture:
+    """A PNG, and what it shows in words."""
+
+    png: bytes
+    description: str
+
+
+Pictures = dict[str, Picture]
+
+
+def pictures_of(result: GateResult, evidence: Evidence) -> Pictures:
+    """Return the pictures of a gate result by title."""
     draw = _DRAW.get(result.gate, _intervals)
-    return draw(result, evaluator.evidence(version))
+    return draw(result, evidence)
 
 
 def _roc(result: GateResult, evidence: Evidence) -> Pictures:
@@ -28,7 +37,7 @@ def _roc(result: GateResult, evidence: Evidence) -> Pictures:
     champion = theirs.values if isinstance(theirs, Scores) else None
     labels = evidence.dataset.labels.astype(np.int64)
     png = plots.roc(labels, own.values, champion, names=_names(evidence))
-    return {"roc": plots.as_markdown(png, "ROC curve of candidate and champion")}
+    return {"roc": Picture(png, "ROC curve of candidate and champion")}
 
 
 def _latencies(result: GateResult, evidence: Evidence) -> Pictures:
@@ -42,7 +51,7 @@ def _latencies(result: GateResult, evidence: Evidence) -> Pictures:
         limit=limit,
         names=_names(evidence),
     )
-    return {"latencies": plots.as_markdown(png, "share of requests answered within a time")}
+    return {"latencies": Picture(png, "share of requests answered within a time")}
 
 
 def _psi(result: GateResult, evidence: Evidence) -> Pictures:
@@ -56,7 +65,7 @@ def _psi(result: GateResult, evidence: Evidence) -> Pictures:
         lines=[(limit, f"limit {limit:g}")],
         title="PSI by feature: training against what production sends now",
     )
-    return {"psi": plots.as_markdown(png, "PSI by feature")}
+    return {"psi": Picture(png, "PSI by feature")}
 
 
 def _fairness(result: GateResult, evidence: Evidence) -> Pictures:
@@ -74,13 +83,13 @@ def _intervals(result: GateResult, evidence: Evidence) -> Pictures:
     return {"intervals": _interval_plot(rows, result.gate)} if rows else {}
 
 
-def _interval_plot(rows: list[Measurement], title: str) -> str:
+def _interval_plot(rows: list[Measurement], title: str) -> Picture:
     limit = next((m.limit for m in rows if m.limit is not None), None)
     sign = "≥" if rows[0].direction == "min" else "≤"
     label = f"limit {sign} {limit:g}" if limit is not None else ""
     words = title.replace("_", " ")
     png = plots.intervals(rows[:30], title=words, limit=limit, limit_label=label)
-    return plots.as_markdown(png, f"{words} with intervals")
+    return Picture(png, f"{words} with intervals")
 
 
 def _single(samples: tuple[LatencySample, ...] | ScoringFailure | None) -> LatencySample | None:
