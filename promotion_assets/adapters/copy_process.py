@@ -26,6 +26,7 @@ from promotion_assets.quiet import SILENT
 PREFIX = "PROMOTION_TARGET_"
 # A target that is down is to be told in seconds; MLflow's own patience is four minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 _SHARED = "MLFLOW_HTTP_REQUEST_"
 
 
@@ -42,7 +43,7 @@ def target_environment(environ: Mapping[str, str], uri: str) -> dict[str, str]:
         if name.startswith(PREFIX)
     }
     named = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
-    return SILENT | PATIENCE | kept | own | named
+    return SILENT | PATIENCE | QUIET | kept | own | named
 
 
 @contextmanager

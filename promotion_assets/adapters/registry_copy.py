@@ -204,11 +204,14 @@ class MlflowCopyTarget:
         """Read the model's files into ``folder``."""
         from mlflow.artifacts import download_artifacts
 
-        folder.mkdir(parents=True)
-        with answering(self.uri, "read the model's files"):
-            download_artifacts(
-                artifact_uri=placed.artifact_path, dst_path=str(folder), tracking_uri=self.uri
+        with (
+            answering(self.uri, "read the model's files"),
+            TemporaryDirectory(dir=folder.parent) as scratch,
+        ):
+            read = download_artifacts(
+                artifact_uri=placed.artifact_path, dst_path=scratch, tracking_uri=self.uri
             )
+            Path(read).rename(folder)
 
     def download_attached(self, placed: Placed, folder: Path) -> None:
         """Read the attestation's files into ``folder``."""
