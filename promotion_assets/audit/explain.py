@@ -18,6 +18,7 @@ from promotion_assets.errors import UsageError
 from promotion_assets.lifecycle.events import (
     Adopted,
     AnyEvent,
+    Deviation,
     DigestLatched,
     EvaluationFinished,
     IntentRecorded,
@@ -113,9 +114,16 @@ def concerns(event: AnyEvent, version: str) -> bool:
         case IntentRecorded():
             return any(change.version == version for change in event.changes)
         case RegistryTampered() | RegistryRestored():
-            return any(d.version == version for d in event.deviations)
+            return any(version in _versions_in(d) for d in event.deviations)
         case _:
             return getattr(event, "version", None) == version
+
+
+def _versions_in(deviation: Deviation) -> tuple[str | None, ...]:
+    """An alias that was moved concerns the version that lost it and the one that got it."""
+    if deviation.subject == "alias":
+        return (deviation.version, deviation.expected, deviation.found)
+    return (deviation.version,)
 
 
 def timeline_entry(recorded: Recorded) -> dict[str, JsonValue]:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.audit.explain import explain, explain_at
+from promotion_assets.audit.explain import concerns, explain, explain_at
 from promotion_assets.audit.explain_text import render, render_at
 from promotion_assets.audit.status import status
 from promotion_assets.decision.decide import Decision, Pins
 from promotion_assets.errors import UsageError
 from promotion_assets.gates.contract import GateResult, Measurement, Outcome
+from promotion_assets.lifecycle.events import Deviation, RegistryTampered
 from promotion_assets.lifecycle.promotion import complete_rollout
 from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets_tests.fakes import Clock, FakeRegistry
@@ -179,3 +180,10 @@ def test_explain_at_a_date_says_what_was_live_then_and_why(
     assert now["live"][0]["champion"] == "2"
     assert now["live"][0]["since"] == clock().isoformat()
     assert "baked for 24 h" in render_at(now)
+
+
+def test_a_moved_alias_concerns_the_version_that_lost_it_and_the_one_that_got_it() -> None:
+    """Both versions' stories tell of the bypass, and no other's does."""
+    moved = Deviation(subject="alias", name="champion", expected="1", found="3")
+    event = RegistryTampered(model="credit-risk", deviations=(moved,))
+    assert [version for version in "1234" if concerns(event, version)] == ["1", "3"]
