@@ -16,6 +16,7 @@ from promotion_assets.defs.inputs import evaluation_dataset, production_profile
 from promotion_assets.defs.mirror import registry_mirror
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.sensors import new_versions
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.policy.model import ModelPolicy, Policy
@@ -52,6 +53,16 @@ def evaluation_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
     )
 
 
+def promotion_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
+    """Return the job that a person runs to move a Staging version to Production."""
+    return dg.define_asset_job(
+        f"promote_{names.slug}",
+        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
+        executor_def=dg.in_process_executor,
+        description=f"Moves a version of {names.model} to Production, if everything is there.",
+    )
+
+
 def reconcile_job(mirrors: list[dg.AssetsDefinition]) -> Any:
     """Return the job that compares the registry with the ledger, for every model."""
     return dg.define_asset_job(
@@ -84,13 +95,21 @@ def promotion_definitions(
     names = [Names.of(model, taken) for model in policy.models]
     by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
     jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
+    live = {
+        n: [production(n, policy.models[n.model]), promotion_record(n, policy.models[n.model])]
+        for n in names
+    }
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
     reconciling = reconcile_job(mirrors)
     return dg.Definitions(
         assets=_with_code_references(
-            [*(a for assets in by_model.values() for a in assets), *mirrors]
+            [
+                *(a for assets in by_model.values() for a in assets),
+                *(a for assets in live.values() for a in assets),
+                *mirrors,
+            ]
         ),
-        jobs=[*jobs.values(), reconciling],
+        jobs=[*jobs.values(), *(promotion_job(n, a) for n, a in live.items()), reconciling],
         sensors=[new_versions(names, jobs)],
         schedules=[reconcile_schedule(reconciling)],
         resources={

@@ -38,6 +38,8 @@ GRAPH = {
     "audit_record": {"decision"},
     "staging": {"audit_record"},
     "registry_mirror": {"staging"},
+    "production": {"staging"},
+    "promotion_record": {"production"},
 }
 SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
 MODEL = "credit-risk"
@@ -118,7 +120,9 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
     """One job evaluates a version; the sensor runs unless somebody stops it."""
     job = definitions.resolve_job_def("evaluate_credit_risk")
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH) - {
-        "registry_mirror"
+        "registry_mirror",
+        "production",
+        "promotion_record",
     }
     assert job.executor_def.name == "in_process"
     sensor = definitions.resolve_sensor_def("new_versions")
