@@ -65,7 +65,11 @@ class EvidenceMissing(Refusal):
 
 
 class ReviewNotAllowed(Refusal):
-    """A reviewer's vote that the rules do not let through."""
+    """A reviewer's vote that the rules do not let through; ``problems`` has a sentence each."""
+
+    def __init__(self, doing: str, problems: tuple[str, ...], next_step: str) -> None:
+        super().__init__(doing, "; ".join(problems), next_step)
+        self.problems = problems
 
 
 class AccessRefused(Refusal):

@@ -10,7 +10,9 @@ from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, table
 from promotion_assets.defs.names import Names, gate_asset
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
+from promotion_assets.lifecycle.events import ReviewRequested
 from promotion_assets.pipeline.promoting import record_decision, to_staging
+from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -124,7 +126,8 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
             sentence, stage = to_staging(
                 evaluator, context.partition_key, actor=f"dagster run {context.run_id}"
             )
-        shown = {"result": sentence, "stage": str(stage)}
+            asked = keep_requests(evaluator.workspace, names.model)
+        shown = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
         return dg.MaterializeResult(asset_key=key, metadata=shown)
 
     return _staging
@@ -150,6 +153,14 @@ def decision_metadata(made: Decision) -> Metadata:
         "digest": made.digest,
         "approved": 1 if made.approved else 0,
     }
+
+
+def _requested(kept: Kept) -> str:
+    if kept.problems:
+        return "; ".join(kept.problems)
+    asked = (e for e in kept.said if isinstance(e, ReviewRequested))
+    said = [f"version {e.version}: {', '.join(e.assigned) or 'nobody may review'}" for e in asked]
+    return f"review requested of {'; '.join(said)}" if said else "no review was to be requested"
 
 
 def _verdict(made: Decision) -> str:

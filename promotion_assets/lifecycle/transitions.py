@@ -115,6 +115,19 @@ def decision_problems(
         yield f"its decision is dated {decision.decided_at.isoformat()}, in the future"
 
 
+def shadow_problems(state: ModelState, request: Request, facts: Facts) -> Iterator[str]:
+    """Say what is wrong with the shadow report, where the policy does not waive it."""
+    if facts.shadow_waiver is not None:
+        return
+    shadow = state.shadows.get((request.segment, request.version))
+    if shadow is None:
+        yield "no shadow report is recorded, and the policy does not waive it"
+    elif not shadow.passed:
+        yield f"its shadow report did not pass: {shadow.summary}"
+    elif shadow.model_digest != facts.model_digest:
+        yield "its shadow report is of another artifact"
+
+
 def valid_approvals(
     state: ModelState, request: Request, facts: Facts, now: datetime
 ) -> tuple[ReviewDecided, ...]:
@@ -193,14 +206,7 @@ def _missing_for_archive(state: ModelState, request: Request) -> Iterator[str]:
 def _missing_for_production(
     state: ModelState, request: Request, facts: Facts, now: datetime
 ) -> Iterator[str]:
-    shadow = state.shadows.get((request.segment, request.version))
-    if facts.shadow_waiver is None:
-        if shadow is None:
-            yield "no shadow report is recorded, and the policy does not waive it"
-        elif not shadow.passed:
-            yield f"its shadow report did not pass: {shadow.summary}"
-        elif shadow.model_digest != facts.model_digest:
-            yield "its shadow report is of another artifact"
+    yield from shadow_problems(state, request, facts)
     given = len(valid_approvals(state, request, facts, now))
     if given < facts.quorum:
         void = _voided(state, request, facts)

@@ -119,7 +119,7 @@ def copy_to(
             work=work,
             actor=order.actor,
         )
-        courier = _Courier(workspace, candidate.artifact_dir, folder)
+        courier = _Courier(workspace, candidate.artifact_dir)
         event = copy_version(plan, source, target, courier, workspace.ledger, reach)
     workspace.checkpointer.publish()
     return Copied(event, tuple(_notes(plan)))
@@ -127,15 +127,10 @@ def copy_to(
 
 @dataclass(frozen=True)
 class _Courier:
-    """Packs here and verifies there, for one version.
-
-    Attributes:
-        folder: keeps the bundle, so that a copy that goes on sends the same one.
-    """
+    """Packs here and verifies there, for one version."""
 
     workspace: Workspace
     artifact: Path
-    folder: Path
 
     def pack_artifact(self, plan: CopyPlan, placed: Placed) -> Path:
         packed = plan.work / "packed"
@@ -156,7 +151,8 @@ class _Courier:
         return verify_proof(plan, placed, artifact, attached, [public])
 
     def _bundle(self, plan: CopyPlan) -> bytes:
-        kept = self.folder / f"{plan.decision.decision_digest}.zip"
+        # Kept for all copies on this decision, so that one that goes on sends the same bundle.
+        kept = self.workspace.home / "copies" / f"{plan.decision.decision_digest}.zip"
         if not kept.exists():
             made = plan.work / "bundle.zip"
             model, version = plan.source.model, plan.source.version

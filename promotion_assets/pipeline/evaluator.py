@@ -116,7 +116,7 @@ class Evaluator:
             candidate=self.candidate(version),
             champion=self.compared_with(version),
             dataset=dataset,
-            refused=self._refused_before_loading(version),
+            refused=self.refused_before_loading(version),
         )
 
     def judge(self, version: str, gate: str) -> GateResult:
@@ -235,7 +235,8 @@ class Evaluator:
             budget_seconds=asked.seconds,
         )
 
-    def _refused_before_loading(self, version: str) -> GateResult | None:
+    def refused_before_loading(self, version: str) -> GateResult | None:
+        """Return the result of a gate that forbids to load the version, or ``None``."""
         for name, (gate, _) in self.gates.items():
             if not gate.before_loading:
                 continue

@@ -13,6 +13,7 @@ from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets.lifecycle.transitions import Facts, Request
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
+from promotion_assets.pipeline.production_facts import with_predecessor, with_review
 
 
 def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
@@ -60,6 +61,24 @@ def facts_now(evaluator: Evaluator, version: str) -> Facts:
     )
 
 
+def facts_for(evaluator: Evaluator, request: Request) -> Facts:
+    """Return what is true now of all that ``request`` needs.
+
+    For Production that includes the reviews' rules, freeze windows, and a proof that the champion
+    loads and answers.
+    """
+    facts = facts_now(evaluator, request.version)
+    if request.to is not Stage.PRODUCTION:
+        return facts
+    candidate = take_candidate(
+        evaluator.workspace.registry,
+        evaluator.model,
+        request.version,
+        evaluator.workspace.store / "artifacts",
+    )
+    return with_predecessor(evaluator, with_review(evaluator, candidate, facts))
+
+
 def promote(
     evaluator: Evaluator, version: str, to: Stage, *, actor: str, reason: str = ""
 ) -> Stage:
@@ -83,7 +102,7 @@ def promote(
         workspace.ledger,
         workspace.registry,
         request,
-        facts_now(evaluator, version),
+        facts_for(evaluator, request),
         workspace.clock(),
     )
     workspace.checkpointer.publish()

@@ -10,7 +10,7 @@ from promotion_assets.evaluation.artifact import manifest
 from promotion_assets.lifecycle.reconcile import Reconciliation, reconcile
 from promotion_assets.lifecycle.transitions import Facts, Request
 from promotion_assets.pipeline.evaluator import Evaluator
-from promotion_assets.pipeline.promoting import facts_now
+from promotion_assets.pipeline.promoting import facts_for
 from promotion_assets.pipeline.workspace import Workspace
 
 
@@ -24,7 +24,7 @@ def reconcile_model(workspace: Workspace, model: str) -> Reconciliation:
     """
 
     def facts_of(request: Request) -> Facts:
-        return facts_now(Evaluator(workspace, model, request.segment), request.version)
+        return facts_for(Evaluator(workspace, model, request.segment), request)
 
     def digest_of(version: str) -> str | None:
         with tempfile.TemporaryDirectory(prefix="reconcile-") as scratch:

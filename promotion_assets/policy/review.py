@@ -140,7 +140,7 @@ class ReviewPolicy(Strict):
     request_ttl_days: Annotated[int, Field(ge=1)] = 14
     remind_days: Annotated[int, Field(ge=1)] = 2
     only_assigned: bool = False
-    borderline: Annotated[float, Field(ge=0, le=1)] = 0.2
+    borderline: Annotated[float, Field(ge=0, le=1)] = 0.1
     freeze: Freeze = Freeze()
     drill: Drill = Drill()
 

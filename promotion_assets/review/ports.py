@@ -1,15 +1,13 @@
-"""What reviews ask of a database, and what the surfaces ask of the platform."""
+"""What reviews ask of a database, and what a request, a queue and an answer look like."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from promotion_assets.lifecycle.events import ReviewDecided
-from promotion_assets.review.case import Ballot, Case, Surface
-from promotion_assets.review.figures import Figures
+from promotion_assets.review.case import Case
 from promotion_assets.review.view import ReviewView
 
 
@@ -123,43 +121,3 @@ class Answered:
 
     candidate: str
     champion: str | None
-
-
-class Desk(Protocol):
-    """The platform as the surfaces see it."""
-
-    def queue(self) -> tuple[QueueItem, ...]:
-        """Return the open requests of all models, the oldest first."""
-
-    def show(self, model: str, version: str, segment: str, reviewer: str) -> Shown:
-        """Return the request, and note that ``reviewer`` has opened it."""
-
-    def open_slice(
-        self, model: str, version: str, segment: str, reviewer: str, slice_id: str
-    ) -> Shown:
-        """Note that ``reviewer`` has opened a slice."""
-
-    def inputs(self, model: str, version: str) -> Mapping[str, str]:
-        """Return an example of the version's inputs, by name."""
-
-    def try_inputs(self, model: str, version: str, values: Mapping[str, str]) -> Answered:
-        """Score hand-made inputs on both versions, each in a sandbox of its own."""
-
-    def vote(self, ballot: Ballot, reviewer: str, surface: Surface) -> ReviewDecided:
-        """Record a vote.
-
-        Raises:
-            Refusal: the rules do not let it through; recorded as well.
-        """
-
-    def finish_later(self, ballot: Ballot, reviewer: str) -> str:
-        """Return a one-time token that completes this vote on another surface."""
-
-    def redeem(self, token: str, surface: Surface) -> ReviewDecided:
-        """Complete the vote of a one-time token."""
-
-    def figures(self, models: Sequence[str] = ()) -> Figures:
-        """Return how the team reviews."""
-
-    def reviewer_of_slack(self, slack_id: str) -> str | None:
-        """Return the reviewer with a Slack identity."""

@@ -39,15 +39,15 @@ class GateRow(Shown):
 
 
 class GroupRow(Shown):
-    """One group in the table of candidate against champion; ``worse`` is how much it loses."""
+    """One group in the table of candidate against champion; ``change`` is what it gains."""
 
     group: str
     rows: int
     candidate: float | None
     champion: float | None
-    worse: float | None
-    worse_low: float | None
-    worse_high: float | None
+    change: float | None
+    low: float | None
+    high: float | None
     outcome: str
 
 
@@ -220,15 +220,30 @@ def _groups(results: Sequence[GateResult]) -> tuple[tuple[GroupRow, ...], str]:
                 rows=int(_float(row.get("rows")) or 0),
                 candidate=_float(row.get("candidate")),
                 champion=_float(row.get("champion")),
-                worse=_float(row.get("drop_vs_champion")),
-                worse_low=_float(row.get("drop_low")),
-                worse_high=_float(row.get("drop_high")),
+                # The gate measures the loss; people compare by what is gained.
+                change=_negative(row.get("drop_vs_champion")),
+                low=_negative(row.get("drop_high")),
+                high=_negative(row.get("drop_low")),
                 outcome=str(outcomes.get(name, "reported")),
             )
         )
     # Single attributes first: an intersection says little before its parts are known.
-    found.sort(key=lambda g: (g.outcome != "failed", g.group.count(" & "), -(g.worse or -1.0)))
+    found.sort(key=lambda g: (g.outcome != "failed", g.group.count(" & "), _or_zero(g.change)))
     return tuple(found), str(fairness.details.get("metric", ""))
+
+
+def signed(value: float | None) -> str:
+    """Return a change with its sign."""
+    return "" if value is None else f"{value:+.{DIGITS - 1}f}"
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None else value
+
+
+def _negative(value: object) -> float | None:
+    number_ = _float(value)
+    return None if number_ is None else -number_
 
 
 def _float(value: object) -> float | None:

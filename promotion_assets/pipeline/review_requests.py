@@ -1,0 +1,142 @@
+"""Housekeeping of reviews: requests open by themselves, wait, expire; rejections take effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from promotion_assets.errors import Conflict, PromotionError
+from promotion_assets.lifecycle.events import (
+    AnyEvent,
+    ReviewReminded,
+    ReviewRequested,
+    Stage,
+)
+from promotion_assets.lifecycle.promotion import promote as change_stage
+from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.transitions import Request
+from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.promoting import facts_now
+from promotion_assets.pipeline.review_case import gather
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.review.requests import closed_because, reminder_for, request_for
+
+Announce = Callable[[ReviewRequested | ReviewReminded], None]
+
+
+@dataclass
+class Kept:
+    """What a round of housekeeping did.
+
+    Attributes:
+        said: what was recorded.
+        approved: versions whose quorum is reached and which nothing else holds back, by segment.
+        problems: what could not be looked at, and why.
+    """
+
+    said: list[ReviewRequested | ReviewReminded] = field(default_factory=list)
+    approved: list[tuple[str, str]] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def keep_requests(workspace: Workspace, model: str, announce: Announce = lambda _: None) -> Kept:
+    """Open, remind, expire and conclude the reviews of a model; repeating changes nothing.
+
+    Args:
+        announce: told of everything that was recorded; its failure is no failure of the review.
+    """
+    kept = Kept()
+    for segment in workspace.policy_of(model).segments:
+        evaluator = Evaluator(workspace, model, segment)
+        for version in workspace.ledger.state(model).in_stage(Stage.STAGING, segment):
+            try:
+                keep_request(evaluator, version, kept)
+            except PromotionError as error:
+                kept.problems.append(f"version {version}: {error}")
+    for event in kept.said:
+        try:
+            announce(event)
+        except (PromotionError, OSError) as error:
+            kept.problems.append(f"nobody was told of version {event.version}: {error}")
+    if kept.said:
+        workspace.checkpointer.publish()
+    return kept
+
+
+def keep_request(evaluator: Evaluator, version: str, kept: Kept) -> None:
+    """Do what is due for one version.
+
+    Raises:
+        PromotionError: it cannot be looked at; nothing was recorded.
+    """
+    workspace, model = evaluator.workspace, evaluator.model
+    state = workspace.ledger.state(model)
+    if _nothing_due(evaluator, state, version):
+        return
+    found = gather(evaluator, version)
+    case, now = found.case, workspace.clock()
+    if any(vote.verdict == "rejected" for vote in case.standing()):
+        carry_out_rejection(evaluator, version)
+        kept.rejected.append(version)
+        return
+    due: list[AnyEvent] = []
+    reminder = reminder_for(case, found.state.reminders, now)
+    opened = request_for(case, found.state.assignments, now)
+    due += [event for event in (reminder, opened) if event is not None]
+    if due:
+        try:
+            workspace.ledger.append(due, expect_sequence=found.sequence)
+        except Conflict:
+            # Somebody else does the same or has just voted; the next round sees what is left.
+            return
+        kept.said += [event for event in (reminder, opened) if event is not None]
+    elif closed_because(case, now) == "it is approved" and not case.problems:
+        kept.approved += [] if case.frozen_by else [(version, case.segment)]
+
+
+def carry_out_rejection(evaluator: Evaluator, version: str) -> None:
+    """Archive a version that a reviewer rejected.
+
+    Raises:
+        PromotionError: it could not be done now; the next round of housekeeping tries again.
+    """
+    workspace = evaluator.workspace
+    reviews = workspace.ledger.state(evaluator.model).reviews[(evaluator.segment, version)]
+    vote = next(v for v in reversed(reviews) if v.verdict == "rejected")
+    request = Request(
+        model=evaluator.model,
+        version=version,
+        to=Stage.ARCHIVED,
+        segment=evaluator.segment,
+        actor=vote.actor,
+        reason=f"rejected by {vote.actor}: {vote.comment}",
+        cause="rejected",
+    )
+    facts = facts_now(evaluator, version)
+    change_stage(workspace.ledger, workspace.registry, request, facts, workspace.clock())
+
+
+def _nothing_due(evaluator: Evaluator, state: ModelState, version: str) -> bool:
+    """Whether the ledger alone shows an open request that waits for nothing but reviewers.
+
+    A tick costs what is new: artifact and dataset are read again when somebody opens the request.
+    """
+    place = (evaluator.segment, version)
+    request, decision = state.requests.get(place), state.decision(version, evaluator.segment)
+    if request is None or decision is None or request.requested_at is None:
+        return False
+    now, review = evaluator.workspace.clock(), evaluator.policy.review
+    pinned = {
+        "decision": decision.decision_digest,
+        "policy": evaluator.policy.digest,
+        "review": evaluator.policy.review_digest,
+    }
+    reminded = request.request_id in state.reminders
+    waited = (now - request.requested_at).days >= review.remind_days
+    return (
+        all(request.evidence.get(name) == digest for name, digest in pinned.items())
+        and not (request.expires_at is not None and now > request.expires_at)
+        and (reminded or not waited)
+        and not state.reviews.get(place)
+    )

@@ -1,0 +1,1 @@
+"""The reviewers' page: rendered on the server, without JavaScript, nothing external."""
