@@ -18,7 +18,7 @@ from promotion_assets.statistics.checks import Floats
 # the same noise at every c, or the search for a crossing has none.
 SpreadAt = Callable[[float], tuple[float, Floats]]
 
-STEPS = 30
+STEPS = 16
 LARGEST_SCALE = 1e6
 
 

@@ -2,8 +2,9 @@
 
 A quantile's interval is the pair of order statistics between which it lies with the stated
 probability, by the binomial distribution, whatever the shape of the times (W. Conover, Practical
-Nonparametric Statistics, 1999, 3.2). Where the sample is too small to hold such an order
-statistic the bound is infinite: 200 requests do not bound a p99 from above.
+Nonparametric Statistics, 1999, 3.2), interpolated between neighbours to that very probability
+(J. Nyblom, Statistics & Probability Letters 14, 1992). Where the sample is too small to hold such
+an order statistic the bound is infinite: 200 requests do not bound a p99 from above.
 
 Differences and ratios of two samples combine the two intervals by square-and-add (G. Zou,
 A. Donner, Statistics in Medicine 27, 2008), on the logarithm for a ratio. Samples count as
@@ -13,6 +14,7 @@ independent: interleaving makes the host's noise equal, not the requests depende
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -99,17 +101,36 @@ def quantile_sample_size(q: float, confidence: float = 0.95) -> int:
 
 
 def _order_bounds(values: Floats, q: float, confidence: float) -> tuple[float, float]:
-    """Return the tightest order statistics with at most half the error on either side."""
-    n, tail = len(values), (1.0 - confidence) / 2
-    # P(x_(j) > quantile) = P(Bin(n, q) < j): the largest j that keeps it within the tail.
-    below = int(binom.ppf(tail, n, q))
-    if binom.cdf(below - 1, n, q) > tail:
-        below -= 1
-    # P(x_(k) < quantile) <= P(Bin(n, q) >= k): the smallest k that keeps it within the tail.
-    above = int(binom.ppf(1 - tail, n, q)) + 1
-    low = float(values[below - 1]) if below >= 1 else -math.inf
-    high = float(values[above - 1]) if above <= n else math.inf
-    return low, high
+    """Return the bounds from ascending values, half the error on either side."""
+    tail = (1.0 - confidence) / 2
+    low = _lower_bound(values, q, tail)
+    return low, -_lower_bound(-values[::-1], 1 - q, tail)
+
+
+def _lower_bound(ascending: Floats, q: float, tail: float) -> float:
+    rank, weight = _lower_rank(len(ascending), q, tail)
+    if rank == 0:
+        return -math.inf
+    below, above = float(ascending[rank - 1]), float(ascending[rank])
+    return below + weight * (above - below)
+
+
+@lru_cache(maxsize=4096)
+def _lower_rank(n: int, q: float, tail: float) -> tuple[int, float]:
+    """Return the order statistic (from 1; 0 for none) and the way to the next, as a share.
+
+    The quantile lies below order statistic ``r`` with probability ``P(Bin(n, q) < r)``: the
+    largest ``r`` that keeps this within ``tail``, interpolated to reach ``tail`` itself.
+    """
+    rank = int(binom.ppf(tail, n, q))
+    while rank > 0 and binom.cdf(rank - 1, n, q) > tail:
+        rank -= 1
+    if rank == 0 or rank >= n:
+        return 0, 0.0
+    at, after = float(binom.cdf(rank - 1, n, q)), float(binom.cdf(rank, n, q))
+    share = (tail - at) / (after - at)
+    odds = rank * (1 - q) / ((n - rank) * q)
+    return rank, share / (share + odds * (1 - share))
 
 
 def _p_value(value: float, std_error: float) -> float:
