@@ -147,7 +147,10 @@ def test_only_the_artifact_can_be_read_and_only_tmp_written(
     """
     seen = ask(code, isolation, readable=(artifact,), output_bytes=16 * 1024**2)
     assert seen["weights"] == "weights"
-    for refused in ("change", "add", "chmod", "key", "usr", "shadow", "work", "fill"):
+    # A checkout below /tmp is in the private tmp: what is written there is seen by nobody.
+    below_tmp = Path.cwd().is_relative_to("/tmp")
+    refusals = ("change", "add", "chmod", "key", "usr", "shadow", "fill")
+    for refused in refusals if below_tmp else (*refusals, "work"):
         assert seen[refused] in {"OSError", "FileNotFoundError", "PermissionError"}, refused
     assert (seen["tmp"], seen["shm"]) == ("done", "done")
     assert (artifact / "weights").read_text() == "weights"
