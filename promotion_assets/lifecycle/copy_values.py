@@ -129,14 +129,11 @@ class Held(Record):
 
 def without_credentials(uri: str) -> str:
     """Return a registry's address without user, password, query and fragment."""
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    bare = urlunsplit((parts.scheme, host, parts.path, "", ""))
-    # An empty host is not written again, and SQLite's address has three slashes or four.
-    prefix = f"{parts.scheme}://"
-    if uri.startswith(prefix) and not bare.startswith(prefix):
-        bare = prefix + bare.removeprefix(f"{parts.scheme}:")
-    return bare.rstrip("/")
+    plain = uri.partition("?")[0].partition("#")[0].rstrip("/")
+    parts = urlsplit(plain)
+    if "@" not in parts.netloc:
+        return plain
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def copy_id(source: SourceVersion, digest: str, registries: tuple[str, str], name: str) -> str:

@@ -1,0 +1,3 @@
+from promotion_assets_tests.registries import judged, registries
+
+__all__ = ["judged", "registries"]
