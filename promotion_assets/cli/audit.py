@@ -74,7 +74,7 @@ def verify(
         opened = workspace(ctx)
         database = database or opened.database_url
         trusted = trusted or [load_public(opened.keys / PUBLIC_NAME)]
-        places = places or [FilePlace(opened.home / "checkpoints")]
+        places = places or [FilePlace(opened.home / "checkpoints"), *opened.named_places]
     notes = [note for place in places for note in place.held()]
     found = verify_entries(open_entries(database).entries(), trusted, notes)
     if as_json:

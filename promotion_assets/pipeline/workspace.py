@@ -11,6 +11,7 @@ from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner
 
+from promotion_assets.adapters.checkpoint_s3 import S3Place
 from promotion_assets.adapters.checkpoint_tag import TagPlace
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
@@ -125,13 +126,25 @@ class Workspace:
     def checkpoint_places(self) -> tuple[CheckpointPlace, ...]:
         """Where checkpoints are published: a folder, MLflow, and what the environment names.
 
-        ``PROMOTION_CHECKPOINTS`` names a folder that another administrator owns; without one,
-        whoever owns this machine can rewrite the ledger and every checkpoint of it.
+        ``PROMOTION_CHECKPOINTS`` names a folder that another administrator owns, or a bucket
+        with Object Lock (``s3://bucket/prefix``); without one, whoever owns this machine can
+        rewrite the ledger and every checkpoint of it.
+
+        Raises:
+            UsageError: it is an address of S3 that is not of the right form.
         """
-        named = self.environ.get("PROMOTION_CHECKPOINTS")
-        folders = [self.home / "checkpoints", *([Path(named)] if named else [])]
         tags = [TagPlace(self.registry, model) for model in self.policy.models]
-        return (*(FilePlace(folder) for folder in folders), *tags)
+        return (FilePlace(self.home / "checkpoints"), *self.named_places, *tags)
+
+    @property
+    def named_places(self) -> tuple[CheckpointPlace, ...]:
+        """The place that the environment names, if it names one."""
+        named = self.environ.get("PROMOTION_CHECKPOINTS")
+        if not named:
+            return ()
+        if named.startswith("s3:"):
+            return (S3Place.of(named, self.clock),)
+        return (FilePlace(Path(named)),)
 
     @cached_property
     def checkpointer(self) -> Checkpointer:
