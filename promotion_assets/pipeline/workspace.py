@@ -11,7 +11,7 @@ from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner
 
-from promotion_assets.adapters.checkpoint_s3 import S3Place
+from promotion_assets.adapters.checkpoint_s3 import open_s3_place
 from promotion_assets.adapters.checkpoint_tag import TagPlace
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
@@ -143,7 +143,7 @@ class Workspace:
         if not named:
             return ()
         if named.startswith("s3:"):
-            return (S3Place.of(named, self.clock),)
+            return (open_s3_place(named, self.clock),)
         return (FilePlace(Path(named)),)
 
     @cached_property
