@@ -25,13 +25,14 @@ LARGEST_SCALE = 1e6
 def spread_interval(observed: float, at: SpreadAt, confidence: float) -> tuple[float, float]:
     """Return the bounds of the true spread; ``at`` must not decrease in its scale.
 
-    A spread smaller than noise alone would make is itself the upper bound: an interval that
-    ended at 0 would claim to know that there is none.
+    A spread smaller than noise alone would make does not show that there is none: the upper
+    bound is then the least that noise would make.
     """
     tail = (1.0 - confidence) / 2
     low = _crossing(at, lambda draws: float(np.mean(draws >= observed)) > tail)
     high = _crossing(at, lambda draws: float(np.mean(draws <= observed)) <= tail)
-    return min(at(low)[0], observed), max(at(high)[0], observed)
+    least = float(np.quantile(at(0.0)[1], tail)) if high == 0.0 else 0.0
+    return min(at(low)[0], observed), max(at(high)[0], observed, least)
 
 
 def _crossing(at: SpreadAt, reached: Callable[[Floats], bool]) -> float:
