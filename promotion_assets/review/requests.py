@@ -29,11 +29,11 @@ def assign(names: Sequence[str], history: Sequence[str], how_many: int) -> tuple
 
 def closed_because(case: Case, now: datetime) -> str | None:
     """Return why the case's request is not open, or ``None`` where it is."""
+    if case.stage is not Stage.STAGING:
+        return f"the version is in stage {case.stage}, and only Staging is reviewed"
     request = case.request
     if request is None or not request.request_id:
         return "no review was requested"
-    if case.stage is not Stage.STAGING:
-        return f"the version is in {case.stage}"
     if case.changed():
         return f"changed since: {', '.join(case.changed())}"
     if request.expires_at is not None and now > request.expires_at:

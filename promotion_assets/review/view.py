@@ -194,7 +194,7 @@ def _harmed(results: Iterable[GateResult]) -> Iterator[str]:
         if result.gate != "fairness":
             continue
         for measurement in sorted(bad, key=lambda m: m.subject.count(" & ")):
-            yield measurement.reason or (
+            yield measurement.reason.partition(". Next:")[0] or (
                 f"{measurement.subject}: {measurement.name} {number(measurement.observed)}, "
                 f"limit {limit_text(measurement)}"
             )

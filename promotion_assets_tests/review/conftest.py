@@ -1,0 +1,38 @@
+"""The home that every test here starts from, judged once a session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from promotion_assets_tests.review.worlds import World
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a champion, a version in Staging and the incident."""
+    folder = tmp_path_factory.mktemp("review") / "home"
+    outer = {k: v for k, v in os.environ.items() if not k.startswith(("PROMOTION_", "MLFLOW_"))}
+    made = subprocess.run(
+        [sys.executable, "-m", "promotion_assets_tests.review.prepare", str(folder)],
+        env=outer | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def world(prepared: Path, tmp_path: Path) -> World:
+    """A copy of it, whose requests were opened at nine on a Monday."""
+    copy = World.copied(prepared, tmp_path / "home")
+    copy.clock.advance(minutes=1)
+    assert copy.keep().problems == []
+    return copy

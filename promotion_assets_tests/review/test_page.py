@@ -1,0 +1,245 @@
+"""The page in a real browser: read, try, be refused, approve with two people, reject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from promotion_assets.lifecycle.events import Stage
+from promotion_assets_tests.parts import require
+from promotion_assets_tests.review.prepare import MODEL
+from promotion_assets_tests.review.worlds import PAGE, World, answers_to, serving
+
+# Nothing that a browser fetches for itself: the tests have no network but loopback.
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PICTURES = Path(__file__).parents[2] / "screenshots"
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; it runs no script, as the page must not need any."""
+    chromium = require("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=list(QUIET))
+        expect.set_options(timeout=PATIENCE_MS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def url(world: World) -> Iterator[str]:
+    """The address of the page of a world."""
+    with serving(world) as address:
+        yield address
+
+
+def sign_in(browser: Browser, world: World, url: str, name: str, **options: object) -> Page:
+    """A window in which ``name`` has signed in, without JavaScript unless asked for."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        **{"java_script_enabled": False, **options},  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    page.get_by_label("Your token").fill(world.desk.access.issue(name, "the tests"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Waiting for review")).to_be_visible()
+    return page
+
+
+def picture(page: Page, name: str, *, full: bool = False) -> None:
+    """Keep a picture for people to look at."""
+    PICTURES.mkdir(exist_ok=True)
+    page.screenshot(path=PICTURES / f"review-{name}.png", full_page=full)
+
+
+def fill_in(page: Page, world: World, by: str) -> None:
+    """Answer every question on the page."""
+    questions = world.desk.show(MODEL, "2", "default", "observer").view.questions
+    for question in questions:
+        field = page.locator(f'[name="answer.{question.id}"]')
+        if question.kind == "confirm":
+            field.check()
+        else:
+            field.fill(answers_to(questions, by)[question.id])
+
+
+def read_everything(page: Page, url: str) -> None:
+    """Open every result that must be, by the links that lead from one to the next."""
+    page.goto(f"{url}{PAGE}")
+    first = page.locator("#slices ~ .scroll").first.get_by_role("link").first
+    first.click()
+    while page.get_by_role("link", name="Next:").count():
+        page.get_by_role("link", name="Next:").click()
+    page.get_by_role("link", name="All are opened; decide").click()
+
+
+def approve(page: Page, world: World, url: str, by: str) -> None:
+    """Read all, let a minute and a half pass, answer all and approve."""
+    read_everything(page, url)
+    world.clock.advance(seconds=90)
+    fill_in(page, world, by)
+    page.get_by_role("button", name="Approve", exact=True).click()
+
+
+def test_two_people_approve_and_it_may_go_live(browser: Browser, world: World, url: str) -> None:
+    """Too early and incomplete is refused with what is missing; then two people approve."""
+    page = sign_in(browser, world, url, "ana")
+    picture(page, "queue")
+    page.get_by_role("link", name=f"{MODEL} version 2").click()
+    picture(page, "request")
+    picture(page, "request-full", full=True)
+    page.get_by_role("button", name="Approve", exact=True).click()
+    refused = page.get_by_role("alert")
+    expect(refused).to_contain_text("nobody reads it in less than 30")
+    expect(refused).to_contain_text("was not opened")
+    expect(refused).to_contain_text("is not answered")
+    picture(page, "refused")
+    assert world.approvals() == []
+    approve(page, world, url, "ana")
+    expect(page.get_by_role("status")).to_contain_text("You have approved")
+    picture(page, "approved")
+    second = sign_in(browser, world, url, "bo")
+    approve(second, world, url, "bo")
+    expect(second.get_by_role("status")).to_contain_text("You have approved")
+    assert world.approvals() == ["ana", "bo"]
+    assert world.keep().approved == [("2", "default")]
+
+
+def test_missing_answer_keeps_what_was_written(browser: Browser, world: World, url: str) -> None:
+    """One empty answer refuses the vote, names the question, and loses nothing."""
+    page = sign_in(browser, world, url, "ana")
+    read_everything(page, url)
+    world.clock.advance(seconds=90)
+    fill_in(page, world, "ana")
+    page.locator('[name="answer.edge_cases"]').fill("")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("On which inputs does it answer badly")
+    kept = page.locator('[name="answer.timing"]')
+    expect(kept).to_have_value(world_answer(world, "timing"))
+    assert world.approvals() == []
+
+
+def world_answer(world: World, question: str) -> str:
+    """What ana answers to a question."""
+    questions = world.desk.show(MODEL, "2", "default", "observer").view.questions
+    return answers_to(questions, "ana")[question]
+
+
+def test_trying_inputs_scores_both_versions(browser: Browser, world: World, url: str) -> None:
+    """The form is filled with a real row; both versions answer it in their sandboxes."""
+    page = sign_in(browser, world, url, "ana")
+    page.goto(f"{url}{PAGE}/try")
+    page.get_by_label("PAY_0", exact=True).fill("8")
+    page.get_by_role("button", name="Score on both versions").click()
+    answers = page.get_by_role("status").locator("dd").all_inner_texts()
+    assert len(answers) == 2
+    assert all(0.0 <= float(answer) <= 1.0 for answer in answers), answers
+    picture(page, "try")
+
+
+def test_rejection_takes_one_field(browser: Browser, world: World, url: str) -> None:
+    """A reason is all it takes, at once, and the version is archived."""
+    page = sign_in(browser, world, url, "cy")
+    page.goto(f"{url}{PAGE}")
+    page.get_by_role("link", name="Reject …").click()
+    page.get_by_label("Why", exact=True).fill("the gain does not justify the risk")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("You have rejected")
+    assert world.workspace.ledger.state(MODEL).stage("2") is Stage.ARCHIVED
+
+
+def test_expired_request_takes_no_vote(browser: Browser, world: World, url: str) -> None:
+    """What was read before the request expired approves nothing after it."""
+    page = sign_in(browser, world, url, "ana")
+    read_everything(page, url)
+    fill_in(page, world, "ana")
+    world.clock.advance(days=15)
+    assert world.desk.queue() == ()
+    other = page.context.new_page()
+    other.goto(url)
+    other.get_by_label("Your token").fill(world.desk.access.issue("ana", "the tests"))
+    other.get_by_role("button", name="Sign in").click()
+    token = other.locator('[name="csrf"]').first.get_attribute("value")
+    # As if she had signed in again without losing what she wrote.
+    page.locator('[name="csrf"]').evaluate_all("(all, v) => all.forEach(e => e.value = v)", token)
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("the request expired on 16 March 2026")
+    assert world.approvals() == []
+
+
+def test_changed_evidence_refuses_an_open_page(browser: Browser, world: World, url: str) -> None:
+    """The rules of the review change between reading and voting: the vote is refused, told why."""
+    page = sign_in(browser, world, url, "ana")
+    read_everything(page, url)
+    world.clock.advance(seconds=90)
+    fill_in(page, world, "ana")
+    world.change_policy("    review:\n", "    review:\n      min_text: 30\n")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("changed since the request was opened")
+    assert world.approvals() == []
+
+
+def test_incident_shows_the_harmed_group_on_the_first_screen(
+    browser: Browser, world: World, url: str
+) -> None:
+    """Without scrolling, the incident's page names high school and by how much it loses."""
+    page = sign_in(browser, world, url, "ana")
+    page.goto(f"{url}/models/{MODEL}/versions/3")
+    harmed = page.locator("#harmed").get_by_text("education=3 (high school)").first
+    expect(harmed).to_be_visible()
+    box = harmed.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 800
+    expect(page.get_by_role("row", name="education=3 (high school)").first).to_contain_text("fail")
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_have_count(0)
+    picture(page, "incident")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_accessibility_violation(
+    browser: Browser, world: World, url: str, scheme: str
+) -> None:
+    """axe-core finds nothing serious on any page, in light and in dark."""
+    # axe is itself a script, so this window runs scripts, and may load them past the policy.
+    options = {"java_script_enabled": True, "bypass_csp": True, "color_scheme": scheme}
+    page = sign_in(browser, world, url, "ana", **options)
+    shown = world.desk.show(MODEL, "2", "default", "observer")
+    places = ["/", "/figures", PAGE, f"{PAGE}/try", f"/models/{MODEL}/versions/3"]
+    places.append(f"{PAGE}/slices/{shown.case.slices[0].id}")
+    for place in places:
+        page.goto(f"{url}{place}")
+        found = Axe().run(page)
+        serious = [
+            (v["id"], [n["html"][:120] for n in v["nodes"]][:3])
+            for v in found.response["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], place
+        if place == PAGE:
+            picture(page, f"request-{scheme}", full=True)
+
+
+def test_keyboard_alone_reaches_the_decision(browser: Browser, world: World, url: str) -> None:
+    """The first stop skips to the content; links and buttons are reached by tabbing."""
+    options = {"java_script_enabled": True}
+    page = sign_in(browser, world, url, "ana", **options)
+    page.goto(f"{url}{PAGE}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reached = set()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+        if "Reject" in reached:
+            break
+    assert {"Approve …", "Reject …", "Approve", "Reject"} <= reached
