@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.evidently_peer import measured_seconds
 from benchmarks.measuring import Line, Timed, best, cost, ratio, seconds
 from promotion_assets.evaluation.profile import NumericFeature
 from promotion_assets.evaluation.profiling import profile_frame, profile_parquet
 from promotion_assets.statistics.divergence import psi
 
-ROWS, FEATURES, KL_FEATURES = 1_000_000, 50, 5
+ROWS, FEATURES, KL_FEATURES, PEER_FEATURES = 1_000_000, 50, 5, 5
 
 
 def results() -> list[Line]:
@@ -52,6 +53,7 @@ def results() -> list[Line]:
         cost(job, drift, "one numpy sum of the array", read, 8),
         ratio(job, drift, "numpy searchsorted and bincount", plain, 1),
         *_expectations(job, drift, current, stored.features),
+        *_evidently(job, drift),
         *seconds(job, drift),
         *_parquet(current, stored, drift.result),
     ]
@@ -87,6 +89,15 @@ def _expectations(job: str, ours: Timed, current: pd.DataFrame, features: object
     theirs = Timed(time.perf_counter() - began, 0.0, None)
     peer = "Great Expectations' KL on raw data"
     return [ratio(job, ours, peer, theirs, 25, FEATURES / KL_FEATURES)]
+
+
+def _evidently(job: str, ours: Timed) -> list[Line]:
+    """Compare with a preset that bins both data sets itself, in other bins: time alone."""
+    spent = measured_seconds(ROWS, PEER_FEATURES)
+    if spent is None:
+        return []
+    peer = f"evidently's PSI preset, {PEER_FEATURES} features"
+    return [ratio(job, ours, peer, Timed(spent, 0.0, None), 1000, FEATURES / PEER_FEATURES)]
 
 
 def _parquet(current: pd.DataFrame, stored: object, expected: list[float]) -> list[Line]:
