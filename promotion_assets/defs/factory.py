@@ -73,14 +73,20 @@ def reconcile_job(mirrors: list[dg.AssetsDefinition]) -> Any:
     )
 
 
-def reconcile_schedule(job: Any, every_minutes: int = 10) -> dg.ScheduleDefinition:
-    """Return the schedule on which ``job`` runs; it is on unless somebody stops it."""
-    return dg.ScheduleDefinition(
+def reconcile_sensor(job: Any, every_seconds: int = 600) -> dg.SensorDefinition:
+    """Return the sensor that runs ``job`` when the daemon starts and regularly from then on."""
+
+    @dg.sensor(
         name="reconcile_regularly",
         job=job,
-        cron_schedule=f"*/{every_minutes} * * * *",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        minimum_interval_seconds=every_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Has MLflow compared with the ledger, on start and every ten minutes.",
     )
+    def _reconcile_regularly() -> dg.RunRequest:
+        return dg.RunRequest(tags={"promotion/reason": "regular reconciliation"})
+
+    return _reconcile_regularly
 
 
 def promotion_definitions(
@@ -110,8 +116,7 @@ def promotion_definitions(
             ]
         ),
         jobs=[*jobs.values(), *(promotion_job(n, a) for n, a in live.items()), reconciling],
-        sensors=[new_versions(names, jobs)],
-        schedules=[reconcile_schedule(reconciling)],
+        sensors=[new_versions(names, jobs), reconcile_sensor(reconciling)],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },

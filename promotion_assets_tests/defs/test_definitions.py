@@ -140,3 +140,14 @@ def test_two_models_whose_names_collide_stay_apart(policy: Policy) -> None:
     jobs = {f"evaluate_{slug}" for slug in ("credit_risk", "credit_risk_2", "______")}
     assert {job.name for job in found.resolve_all_job_defs() if job.name in jobs} == jobs
     assert len(list(found.resolve_all_asset_specs())) == 3 * len(GRAPH)
+
+
+def test_reconciliation_is_asked_for_when_the_daemon_starts(definitions: dg.Definitions) -> None:
+    """The first tick of a sensor is the daemon's start: what stopped half way is finished then."""
+    sensor = definitions.resolve_sensor_def("reconcile_regularly")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    with dg.instance_for_test() as instance:
+        asked = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    assert [request.job_name for request in asked.run_requests or []] in ([None], ["reconcile"])
+    job = definitions.resolve_job_def("reconcile")
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {"registry_mirror"}
