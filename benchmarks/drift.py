@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.evidently_peer import measured_seconds
-from benchmarks.measuring import Line, Timed, best, cost, ratio, seconds
+from benchmarks.measuring import Line, Timed, best, cost, growth, ratio, seconds
 from promotion_assets.evaluation.profile import NumericFeature
 from promotion_assets.evaluation.profiling import profile_frame, profile_parquet
 from promotion_assets.statistics.divergence import psi
@@ -49,7 +49,10 @@ def results() -> list[Line]:
     read = best(lambda: values.sum())
     assert np.allclose(drift.result, plain.result)
     job = "drift of 50 features, 1M rows, against stored profiles"
+    tenth = current.head(ROWS // 10).copy()
+    small = best(lambda: profile_frame(tenth, edges_from=stored))
     return [
+        growth(job, small, drift),
         cost(job, drift, "one numpy sum of the array", read, 8),
         ratio(job, drift, "numpy searchsorted and bincount", plain, 1),
         *_expectations(job, drift, current, stored.features),

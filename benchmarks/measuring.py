@@ -69,6 +69,13 @@ def cost(job: str, ours: Timed, peer: str, theirs: Timed, goal: float) -> Line:
     return Line(job, "times its time", value, f"<= {goal:g}", value <= goal, peer, theirs.wall)
 
 
+def growth(job: str, small: Timed, large: Timed, goal: float = 12) -> Line:
+    """Return how much longer ten times the rows take."""
+    value = large.wall / small.wall
+    what = f"{job}: ten times the rows"
+    return Line(what, "times the time", value, f"<= {goal:g}", value <= goal, "", small.wall)
+
+
 def seconds(job: str, ours: Timed) -> list[Line]:
     """Return wall and CPU seconds as they are, and the process's peak memory so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
