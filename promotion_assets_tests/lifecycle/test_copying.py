@@ -294,6 +294,8 @@ def leaking_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "MLFLOW_REGISTRY_URI": NOWHERE,
     }.items():
         monkeypatch.setenv(name, value)
+    # What a test before this one has set in this process would stand in for the environment.
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
     for module in (mlflow, mlflow.tracking, mlflow.tracking._tracking_service.utils):
         monkeypatch.setattr(module, "set_tracking_uri", never)
     yield
