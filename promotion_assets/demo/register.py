@@ -37,9 +37,17 @@ _PINNED = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy")
 
 
 def register_versions(
-    home: DemoHome, report: Callable[[str], None], *, most: int = len(VERSIONS)
+    home: DemoHome,
+    report: Callable[[str], None],
+    *,
+    most: int = len(VERSIONS),
+    training: pd.DataFrame | None = None,
 ) -> None:
-    """Register what is missing of the first ``most`` versions; ``report`` gets a line for each."""
+    """Register what is missing of the first ``most`` versions; ``report`` gets a line for each.
+
+    Args:
+        training: other rows to train on than the demo's.
+    """
     mlflow.set_tracking_uri(home.tracking_uri)
     client = MlflowClient(home.tracking_uri)
     present = _registered(client)
@@ -47,10 +55,10 @@ def register_versions(
         report("nine versions are registered already")
         return
     _use_experiment(client, home)
-    training = split(read_customers()).training
+    rows = split(read_customers()).training if training is None else training
     for version in VERSIONS[len(present) : most]:
         started = time.monotonic()
-        auc = _register(client, version, training, home)
+        auc = _register(client, version, rows, home)
         seconds = time.monotonic() - started
         report(f"v{version.number} {version.title}: AUC logged {auc:.3f} ({seconds:.1f} s)")
 

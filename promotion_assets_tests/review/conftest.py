@@ -19,7 +19,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outer = {k: v for k, v in os.environ.items() if not k.startswith(("PROMOTION_", "MLFLOW_"))}
     made = subprocess.run(
         [sys.executable, "-m", "promotion_assets_tests.review.prepare", str(folder)],
-        env=outer | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        # Two threads of OpenMP on a busy host wait for each other for minutes.
+        env=outer | {"MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
