@@ -10,7 +10,7 @@ from promotion_assets.lifecycle.events import Recorded, Stage
 from promotion_assets.lifecycle.promotion import adopt as adopt_version
 from promotion_assets.lifecycle.promotion import promote as promote_version
 from promotion_assets.lifecycle.record import record_evaluation
-from promotion_assets.lifecycle.transitions import Facts, Request
+from promotion_assets.lifecycle.transitions import Facts, Request, check_transition
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
 from promotion_assets.pipeline.production_facts import with_predecessor, with_review
@@ -67,16 +67,29 @@ def facts_for(evaluator: Evaluator, request: Request) -> Facts:
     For Production that includes the reviews' rules, freeze windows, and a proof that the champion
     loads and answers.
     """
-    facts = facts_now(evaluator, request.version)
     if request.to is not Stage.PRODUCTION:
-        return facts
+        return facts_now(evaluator, request.version)
+    return with_predecessor(evaluator, _reviewed_facts(evaluator, request))
+
+
+def _reviewed_facts(evaluator: Evaluator, request: Request) -> Facts:
     candidate = take_candidate(
         evaluator.workspace.registry,
         evaluator.model,
         request.version,
         evaluator.workspace.store / "artifacts",
     )
-    return with_predecessor(evaluator, with_review(evaluator, candidate, facts))
+    return with_review(evaluator, candidate, facts_now(evaluator, request.version))
+
+
+def _refuse_before_proof(evaluator: Evaluator, request: Request) -> None:
+    """Refuse what lacks something else, before a champion is started only to say so."""
+    workspace = evaluator.workspace
+    state = workspace.ledger.state(evaluator.model)
+    if state.stage(request.version, request.segment) is request.to or state.intent is not None:
+        return
+    supposed = _reviewed_facts(evaluator, request).model_copy(update={"predecessor": "ready"})
+    check_transition(state, request, supposed, workspace.clock())
 
 
 def promote(
@@ -98,6 +111,8 @@ def promote(
         actor=actor,
         reason=reason,
     )
+    if to is Stage.PRODUCTION:
+        _refuse_before_proof(evaluator, request)
     state = promote_version(
         workspace.ledger,
         workspace.registry,
