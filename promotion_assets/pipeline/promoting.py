@@ -5,6 +5,7 @@ from __future__ import annotations
 from promotion_assets.decision.decide import Decision
 from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.evaluation.artifact import verify
+from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.intake import take_candidate
 from promotion_assets.lifecycle.events import Recorded, Stage
 from promotion_assets.lifecycle.promotion import adopt as adopt_version
@@ -45,10 +46,20 @@ def facts_now(evaluator: Evaluator, version: str) -> Facts:
 
     Everything is read afresh; nothing that an evaluation left behind is believed.
     """
-    workspace, policy = evaluator.workspace, evaluator.policy
-    current = take_candidate(
+    return facts_of(evaluator, taken_now(evaluator, version))
+
+
+def taken_now(evaluator: Evaluator, version: str) -> Candidate:
+    """Return the version as the registry has it now."""
+    workspace = evaluator.workspace
+    return take_candidate(
         workspace.registry, evaluator.model, version, workspace.store / "artifacts"
     )
+
+
+def facts_of(evaluator: Evaluator, current: Candidate) -> Facts:
+    """Return what is true now of a version that was just taken from the registry."""
+    workspace, policy = evaluator.workspace, evaluator.policy
     if current.artifact and current.artifact_dir:
         verify(current.artifact_dir, current.artifact.digest)
     champion = workspace.ledger.state(evaluator.model).champions.get(evaluator.segment)
@@ -73,13 +84,8 @@ def facts_for(evaluator: Evaluator, request: Request) -> Facts:
 
 
 def _reviewed_facts(evaluator: Evaluator, request: Request) -> Facts:
-    candidate = take_candidate(
-        evaluator.workspace.registry,
-        evaluator.model,
-        request.version,
-        evaluator.workspace.store / "artifacts",
-    )
-    return with_review(evaluator, candidate, facts_now(evaluator, request.version))
+    candidate = taken_now(evaluator, request.version)
+    return with_review(evaluator, candidate, facts_of(evaluator, candidate))
 
 
 def _refuse_before_proof(evaluator: Evaluator, request: Request) -> None:

@@ -8,7 +8,6 @@ from promotion_assets.canonical import digest_bytes
 from promotion_assets.decision.decide import Decision
 from promotion_assets.errors import EvidenceMissing, IntegrityError, PromotionError, UsageError
 from promotion_assets.evaluation.candidate import Candidate
-from promotion_assets.evaluation.intake import take_candidate
 from promotion_assets.gates.documentation import model_card_of
 from promotion_assets.lifecycle.events import EvaluationFinished, ReviewDecided, Stage
 from promotion_assets.lifecycle.stages import ModelState, version_key
@@ -24,7 +23,7 @@ from promotion_assets.pipeline.evidence_store import evidence_folder, load_evide
 from promotion_assets.pipeline.files import write_bytes
 from promotion_assets.pipeline.pictures import pictures_of
 from promotion_assets.pipeline.production_facts import authors_of, with_review
-from promotion_assets.pipeline.promoting import facts_now
+from promotion_assets.pipeline.promoting import facts_of, taken_now
 from promotion_assets.review.case import Case
 from promotion_assets.review.limitations import limitations_of
 from promotion_assets.review.questionnaire import YES
@@ -70,8 +69,8 @@ def gather(evaluator: Evaluator, version: str) -> Gathered:
             "no decision on it is recorded",
             f"evaluate it first: `promotion evaluate {model} VERSION`",
         )
-    candidate = take_candidate(workspace.registry, model, version, workspace.store / "artifacts")
-    facts = with_review(evaluator, candidate, facts_now(evaluator, version))
+    candidate = taken_now(evaluator, version)
+    facts = with_review(evaluator, candidate, facts_of(evaluator, candidate))
     decision = decision_of(evaluator, recorded)
     request = Request(
         model=model, version=version, to=Stage.PRODUCTION, segment=segment, actor="promotion"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, RedirectResponse
 
 from promotion_assets.errors import (
@@ -193,6 +194,10 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
     ) -> Response:
         foreign = request.method == "POST" and not check_origin(request, settings)
         if foreign and not request.url.path.startswith("/slack/"):
+            detail = f"a form that was sent from {request.headers.get('origin', '')[:100]!r}"
+            await run_in_threadpool(
+                desk().access.failed, source_of(request), detail, "request_refused"
+            )
             answer: Response = page(
                 "error.html",
                 None,
@@ -217,6 +222,9 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
     @app.exception_handler(NeedsSignIn)
     def sign_in_first(request: Request, _: Any) -> Response:
         if request.method != "GET":
+            desk().access.failed(
+                source_of(request), "a form without a session that is open", "request_refused"
+            )
             return page("login.html", None, status=401, next="/", problem="Your session ended.")
         return RedirectResponse(f"/login?next={_inside(request.url.path)}", status_code=303)
 
