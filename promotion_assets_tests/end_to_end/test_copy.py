@@ -9,6 +9,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import Run
@@ -61,18 +62,22 @@ def order(
 
 
 @pytest.fixture(scope="module")
-def copied(judged: Judged) -> dict[str, str]:
-    """Version 1, copied by the command; what it printed."""
+def copied(judged: Judged) -> dict[str, Any]:
+    """Version 1, copied by the command: what it printed, and the source's tags just after it.
+
+    A source names its last copy, and other tests of this file make more of them.
+    """
     done = judged.run(
         *("copy", MODEL, "1", "--to", judged.registries.target, "--as", "tumours", "--json"),
         *("--actor", "ana"),
     )
     assert done.returncode == 0, done.stderr
-    said: dict[str, str] = json.loads(done.stdout)
-    return said
+    said: dict[str, Any] = json.loads(done.stdout)
+    source = client(judged.registries.source).get_model_version(MODEL, "1")
+    return said | {"source_tags": dict(source.tags)}
 
 
-def test_everything_of_a_version_is_there(judged: Judged, copied: dict[str, str]) -> None:
+def test_everything_of_a_version_is_there(judged: Judged, copied: dict[str, Any]) -> None:
     """Metrics of every step, parameters, tags, inputs, profile and description are equal."""
     here, there = client(judged.registries.source), client(judged.registries.target)
     old, new = here.get_model_version(MODEL, "1"), there.get_model_version("tumours", "1")
@@ -109,7 +114,7 @@ def test_everything_of_a_version_is_there(judged: Judged, copied: dict[str, str]
     assert profile[0] == profile[1]
 
 
-def test_provenance_is_on_both_sides(judged: Judged, copied: dict[str, str]) -> None:
+def test_provenance_is_on_both_sides(judged: Judged, copied: dict[str, Any]) -> None:
     """Either end names the other, and both digests; the content is the same."""
     here, there = client(judged.registries.source), client(judged.registries.target)
     old, new = here.get_model_version(MODEL, "1"), there.get_model_version("tumours", "1")
@@ -119,14 +124,15 @@ def test_provenance_is_on_both_sides(judged: Judged, copied: dict[str, str]) -> 
     assert run.data.tags["source_run_id"] == old.run_id
     assert new.tags["promoted_from_registry"] == judged.registries.source
     assert new.tags["promoted_from_version"] == "1"
-    assert old.tags["promoted_to_digest"] == copied["target_digest"] == new.tags["promotion.digest"]
-    assert new.tags["promotion.source_digest"] == old.tags["promotion.digest"] == copied["digest"]
-    assert new.tags["promotion.content_digest"] == old.tags["promotion.content_digest"]
+    held = copied["source_tags"]
+    assert held["promoted_to_digest"] == copied["target_digest"] == new.tags["promotion.digest"]
+    assert new.tags["promotion.source_digest"] == held["promotion.digest"] == copied["digest"]
+    assert new.tags["promotion.content_digest"] == held["promotion.content_digest"]
     assert not any(tag.startswith("promotion.stage") for tag in new.tags)
 
 
 def test_the_bytes_at_the_target_have_the_digests_that_were_recorded(
-    judged: Judged, copied: dict[str, str], tmp_path: Path
+    judged: Judged, copied: dict[str, Any], tmp_path: Path
 ) -> None:
     """Downloaded by MLflow itself, the artifact digests to what the ledger says, and loads."""
     done = subprocess.run(
@@ -158,7 +164,7 @@ def test_the_bytes_at_the_target_have_the_digests_that_were_recorded(
 
 
 def test_the_attestation_is_verified_where_only_the_key_is(
-    judged: Judged, copied: dict[str, str], tmp_path: Path
+    judged: Judged, copied: dict[str, Any], tmp_path: Path
 ) -> None:
     """The bundle that lies at the target is valid by the source's public key, statistics too."""
     there = client(judged.registries.target)
@@ -170,7 +176,7 @@ def test_the_attestation_is_verified_where_only_the_key_is(
     assert found.compared > 3
 
 
-def test_a_repeated_copy_gives_the_same_version(judged: Judged, copied: dict[str, str]) -> None:
+def test_a_repeated_copy_gives_the_same_version(judged: Judged, copied: dict[str, Any]) -> None:
     """Nothing is made a second time, and the ledger records one copy, of whoever was first."""
     before = len(copy_runs(judged.registries.target))
     again = copy(judged.workspace(), order(judged, "tumours", actor="bo"))
