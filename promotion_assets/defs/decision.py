@@ -12,6 +12,7 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.lifecycle.events import ReviewRequested
 from promotion_assets.pipeline.promoting import record_decision, to_staging
+from promotion_assets.pipeline.review_notices import announcer
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.policy.model import ModelPolicy
 
@@ -124,9 +125,9 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         evaluator = platform.evaluator(names.model)
         with spoken():
             sentence, stage = to_staging(
-                evaluator, context.partition_key, actor=f"dagster run {context.run_id}"
+                evaluator, context.partition_key, actor=f"dagster run {context.run.run_id}"
             )
-            asked = keep_requests(evaluator.workspace, names.model)
+            asked = keep_requests(evaluator.workspace, names.model, announcer(evaluator.workspace))
         shown = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
         return dg.MaterializeResult(asset_key=key, metadata=shown)
 

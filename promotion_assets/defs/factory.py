@@ -17,6 +17,7 @@ from promotion_assets.defs.mirror import registry_mirror
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
+from promotion_assets.defs.review import review, reviews_sensor
 from promotion_assets.defs.sensors import new_versions
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.policy.model import ModelPolicy, Policy
@@ -102,9 +103,14 @@ def promotion_definitions(
     by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
     jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
     live = {
-        n: [production(n, policy.models[n.model]), promotion_record(n, policy.models[n.model])]
+        n: [
+            review(n, policy.models[n.model]),
+            production(n, policy.models[n.model]),
+            promotion_record(n, policy.models[n.model]),
+        ]
         for n in names
     }
+    promoting = {n.model: promotion_job(n, assets) for n, assets in live.items()}
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
     reconciling = reconcile_job(mirrors)
     return dg.Definitions(
@@ -115,8 +121,12 @@ def promotion_definitions(
                 *mirrors,
             ]
         ),
-        jobs=[*jobs.values(), *(promotion_job(n, a) for n, a in live.items()), reconciling],
-        sensors=[new_versions(names, jobs), reconcile_sensor(reconciling)],
+        jobs=[*jobs.values(), *promoting.values(), reconciling],
+        sensors=[
+            new_versions(names, jobs),
+            reviews_sensor(names, promoting),
+            reconcile_sensor(reconciling),
+        ],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },

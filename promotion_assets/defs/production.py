@@ -26,7 +26,7 @@ def production(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
                 "production",
                 "The version in Production. Decision, shadow report, approvals and digests are "
                 "read from the ledger again before it moves; what is missing is named.",
-                deps=["staging"],
+                deps=["review"],
                 kinds={"mlflow"},
                 partitions=names.partitions,
             )
@@ -40,7 +40,7 @@ def production(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
                 evaluator,
                 context.partition_key,
                 Stage.PRODUCTION,
-                actor=f"dagster run {context.run_id}",
+                actor=f"dagster run {context.run.run_id}",
                 reason="asked for in Dagster",
             )
         state = platform.workspace.ledger.state(names.model)

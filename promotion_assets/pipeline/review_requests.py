@@ -54,14 +54,19 @@ def keep_requests(workspace: Workspace, model: str, announce: Announce = lambda 
                 keep_request(evaluator, version, kept)
             except PromotionError as error:
                 kept.problems.append(f"version {version}: {error}")
+    tell(kept, announce)
+    if kept.said:
+        workspace.checkpointer.publish()
+    return kept
+
+
+def tell(kept: Kept, announce: Announce) -> None:
+    """Tell of everything that was recorded; a failure is noted and nothing more."""
     for event in kept.said:
         try:
             announce(event)
         except (PromotionError, OSError) as error:
             kept.problems.append(f"nobody was told of version {event.version}: {error}")
-    if kept.said:
-        workspace.checkpointer.publish()
-    return kept
 
 
 def keep_request(evaluator: Evaluator, version: str, kept: Kept) -> None:

@@ -38,7 +38,8 @@ GRAPH = {
     "audit_record": {"decision"},
     "staging": {"audit_record"},
     "registry_mirror": {"staging"},
-    "production": {"staging"},
+    "review": {"staging"},
+    "production": {"review"},
     "promotion_record": {"production"},
 }
 SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
@@ -121,6 +122,7 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
     job = definitions.resolve_job_def("evaluate_credit_risk")
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH) - {
         "registry_mirror",
+        "review",
         "production",
         "promotion_record",
     }

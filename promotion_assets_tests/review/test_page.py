@@ -41,6 +41,18 @@ def url(world: World) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def reading(
+    prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, str]]:
+    """A world that is only read, and the address of its page."""
+    world = World.copied(prepared, tmp_path_factory.mktemp("read") / "home")
+    world.clock.advance(minutes=1)
+    world.keep()
+    with serving(world) as address:
+        yield world, address
+
+
 def sign_in(browser: Browser, world: World, url: str, name: str, **options: object) -> Page:
     """A window in which ``name`` has signed in, without JavaScript unless asked for."""
     context = browser.new_context(
@@ -135,8 +147,9 @@ def world_answer(world: World, question: str) -> str:
     return answers_to(questions, "ana")[question]
 
 
-def test_trying_inputs_scores_both_versions(browser: Browser, world: World, url: str) -> None:
+def test_trying_inputs_scores_both_versions(browser: Browser, reading: tuple[World, str]) -> None:
     """The form is filled with a real row; both versions answer it in their sandboxes."""
+    world, url = reading
     page = sign_in(browser, world, url, "ana")
     page.goto(f"{url}{PAGE}/try")
     page.get_by_label("PAY_0", exact=True).fill("8")
@@ -190,9 +203,10 @@ def test_changed_evidence_refuses_an_open_page(browser: Browser, world: World, u
 
 
 def test_incident_shows_the_harmed_group_on_the_first_screen(
-    browser: Browser, world: World, url: str
+    browser: Browser, reading: tuple[World, str]
 ) -> None:
     """Without scrolling, the incident's page names high school and by how much it loses."""
+    world, url = reading
     page = sign_in(browser, world, url, "ana")
     page.goto(f"{url}/models/{MODEL}/versions/3")
     harmed = page.locator("#harmed").get_by_text("education=3 (high school)").first
@@ -207,9 +221,10 @@ def test_incident_shows_the_harmed_group_on_the_first_screen(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_violation(
-    browser: Browser, world: World, url: str, scheme: str
+    browser: Browser, reading: tuple[World, str], scheme: str
 ) -> None:
     """axe-core finds nothing serious on any page, in light and in dark."""
+    world, url = reading
     # axe is itself a script, so this window runs scripts, and may load them past the policy.
     options = {"java_script_enabled": True, "bypass_csp": True, "color_scheme": scheme}
     page = sign_in(browser, world, url, "ana", **options)
@@ -229,8 +244,9 @@ def test_no_serious_accessibility_violation(
             picture(page, f"request-{scheme}", full=True)
 
 
-def test_keyboard_alone_reaches_the_decision(browser: Browser, world: World, url: str) -> None:
+def test_keyboard_alone_reaches_the_decision(browser: Browser, reading: tuple[World, str]) -> None:
     """The first stop skips to the content; links and buttons are reached by tabbing."""
+    world, url = reading
     options = {"java_script_enabled": True}
     page = sign_in(browser, world, url, "ana", **options)
     page.goto(f"{url}{PAGE}")
