@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from promotion_assets_tests.review.worlds import World
+from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.promoting import record_decision
+from promotion_assets_tests.review.prepare import MODEL
+from promotion_assets_tests.review.worlds import CHALLENGER, World
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +41,14 @@ def world(prepared: Path, tmp_path: Path) -> World:
     copy.clock.advance(minutes=1)
     assert copy.keep().problems == []
     return copy
+
+
+@pytest.fixture
+def today(world: World) -> World:
+    """A world whose times are of today, so that what is approved in it is not expired."""
+    world.clock.now = datetime.now(UTC)
+    evaluator = Evaluator(world.workspace, MODEL)
+    record_decision(evaluator, evaluator.decide(CHALLENGER))
+    world.clock.advance(minutes=-4)
+    world.keep()
+    return world

@@ -18,6 +18,7 @@ from promotion_assets.errors import TransitionRefused
 from promotion_assets.lifecycle.events import ReviewDecided, ReviewRefused, Stage
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import promote
+from promotion_assets.review.ports import Shown
 from promotion_assets.review.slack import signed
 from promotion_assets_tests.review.prepare import MODEL
 from promotion_assets_tests.review.worlds import (
@@ -41,6 +42,13 @@ class Attack:
     world: World
     url: str
     open: dict[str, requests.Session] = field(default_factory=dict)
+    readings: dict[str, Shown] = field(default_factory=dict)
+
+    def read(self, by: str) -> Shown:
+        """What ``by`` has read, opened once while nothing of it changes."""
+        if by not in self.readings:
+            self.readings[by] = self.world.read(by)
+        return self.readings[by]
 
     def session(self, name: str) -> requests.Session:
         """A session of ``name``, opened once an attack."""
@@ -56,7 +64,7 @@ class Attack:
     def vote(self, by: str, *, words_of: str = "", **more: str) -> int:
         """Sign in as ``by``, read everything and hand in an approval, with fields replaced."""
         session = self.session(by)
-        shown = self.world.read(by)
+        shown = self.read(by)
         ballot = self.world.ballot(shown, words_of or by)
         return self.post(session, {**form(ballot, csrf_of(session, self.url)), **more})
 
@@ -79,21 +87,21 @@ def attack(world: World) -> Iterator[Attack]:
 @pytest.fixture(scope="module")
 def withstanding(
     prepared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[World, str]]:
+) -> Iterator[tuple[World, str, dict[str, Shown]]]:
     """A page that is attacked again and again, as nothing of it leaves a change."""
     world = World.copied(prepared, tmp_path_factory.mktemp("attacked") / "home")
     world.clock.advance(minutes=1)
     world.keep()
     with serving(world) as url:
-        yield world, url
+        yield world, url, {}
 
 
 @pytest.fixture
-def repeated(withstanding: tuple[World, str]) -> Attack:
+def repeated(withstanding: tuple[World, str, dict[str, Shown]]) -> Attack:
     """The shared page, a quarter of an hour after the attack before."""
-    world, url = withstanding
+    world, url, readings = withstanding
     world.clock.advance(minutes=16)
-    return Attack(world, url)
+    return Attack(world, url, readings=readings)
 
 
 def test_the_same_ways_approve_when_nothing_is_wrong(attack: Attack) -> None:
@@ -123,7 +131,7 @@ def copied_answers(attack: Attack) -> int:
 def approval_for_another_version(attack: Attack) -> int:
     """A form for version 2, sent to the rejected version 3."""
     session = attack.session("ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     data = form(ballot, csrf_of(session, attack.url))
     return attack.post(session, data, f"/models/{MODEL}/versions/3/vote")
 
@@ -136,7 +144,7 @@ def old_request(attack: Attack) -> int:
 def unread_request(attack: Attack) -> int:
     """A form by somebody who never opened the page."""
     session = signed_in(attack.world, attack.url, "bo")
-    ballot = attack.world.ballot(attack.world.read("ana"), "bo")
+    ballot = attack.world.ballot(attack.read("ana"), "bo")
     return attack.post(session, form(ballot, csrf_of(session, attack.url)))
 
 
@@ -182,7 +190,7 @@ def oversized_answer(attack: Attack) -> int:
 def changed_policy(attack: Attack) -> int:
     """The rules are loosened after the page was read."""
     session = attack.session("ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     attack.world.change_policy("    review:\n", "    review:\n      min_seconds: 1\n")
     return attack.post(session, form(ballot, csrf_of(session, attack.url)))
 
@@ -192,7 +200,7 @@ def changed_dataset(attack: Attack) -> int:
     import pandas as pd
 
     session = attack.session("ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     path = attack.world.root / "evaluation.parquet"
     pd.read_parquet(path).head(9000).to_parquet(path, index=False)
     return attack.post(session, form(ballot, csrf_of(session, attack.url)))
@@ -212,7 +220,7 @@ def stale_csrf_token(attack: Attack) -> int:
     first = signed_in(attack.world, attack.url, "ana")
     stale = csrf_of(first, attack.url)
     second = attack.session("ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     return attack.post(second, form(ballot, stale))
 
 
@@ -229,7 +237,7 @@ def somebody_elses_csrf_token(attack: Attack) -> int:
 
 def header_without_a_proxy(attack: Attack) -> int:
     """A header that names a reviewer, where no proxy is configured."""
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     session = requests.Session()
     session.headers["X-Forwarded-User"] = "ana"
     session.headers["X-Forwarded-For"] = "10.0.0.7"
@@ -247,7 +255,7 @@ def session_of_a_revoked_token(attack: Attack) -> int:
     """A session that was open when its token was taken away."""
     session = signed_in(attack.world, attack.url, "ana")
     csrf = csrf_of(session, attack.url)
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     attack.world.desk.access.revoke("ana", "the tests")
     return attack.post(session, form(ballot, csrf))
 
@@ -256,7 +264,7 @@ def forged_session(attack: Attack) -> int:
     """A session cookie with SQL in it."""
     session = requests.Session()
     session.cookies.set("promotion_session", "' OR '1'='1")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     status = attack.post(session, form(ballot, ""))
     attack.post(session, {"token": "prv_' OR '1'='1"}, "/login")
     return status
@@ -281,7 +289,7 @@ def sql_in_the_version(attack: Attack) -> int:
     """SQL where a version is meant, in the address and in a form."""
     session = signed_in(attack.world, attack.url, "ana")
     csrf = csrf_of(session, attack.url)
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     path = f"/models/{MODEL}/versions/2'%20OR%20'1'='1/vote"
     status = attack.post(session, form(ballot, csrf), path)
     attack.post(session, form(ballot, "wrong"))
@@ -317,18 +325,14 @@ def slack_stranger(attack: Attack) -> int:
 
 def slack_token_of_another(attack: Attack) -> int:
     """The one-time token that ana's questionnaire gave, sent by bo."""
-    token = attack.world.desk.finish_later(
-        attack.world.ballot(attack.world.read("ana"), "ana"), "ana"
-    )
+    token = attack.world.desk.finish_later(attack.world.ballot(attack.read("ana"), "ana"), "ana")
     status = slack(attack, f"{MODEL} {CHALLENGER} {token}", user="U02")
     return 403 if status == 200 else status
 
 
 def slack_token_for_another_version(attack: Attack) -> int:
     """A one-time token for version 2, used for version 3."""
-    token = attack.world.desk.finish_later(
-        attack.world.ballot(attack.world.read("ana"), "ana"), "ana"
-    )
+    token = attack.world.desk.finish_later(attack.world.ballot(attack.read("ana"), "ana"), "ana")
     status = slack(attack, f"{MODEL} 3 {token}")
     return 403 if status == 200 else status
 
@@ -336,7 +340,7 @@ def slack_token_for_another_version(attack: Attack) -> int:
 def foreign_origin(attack: Attack) -> int:
     """A form on another site, sent with the reviewer's own cookie."""
     session = signed_in(attack.world, attack.url, "ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     data = form(ballot, csrf_of(session, attack.url))
     session.headers["Origin"] = "https://evil.example"
     return attack.post(session, data)
@@ -437,7 +441,7 @@ def test_two_votes_at_once_by_one_person_count_once(attack: Attack) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     session = signed_in(attack.world, attack.url, "ana")
-    data = form(attack.world.ballot(attack.world.read("ana"), "ana"), csrf_of(session, attack.url))
+    data = form(attack.world.ballot(attack.read("ana"), "ana"), csrf_of(session, attack.url))
     with ThreadPoolExecutor(2) as pool:
         statuses = sorted(pool.map(lambda _: attack.post(session, data), range(2)))
     assert statuses == [200, 422]
@@ -474,7 +478,7 @@ def test_thousands_of_fields_are_refused(attack: Attack) -> None:
 def test_script_in_an_answer_is_shown_as_text(attack: Attack) -> None:
     """An answer with markup is kept as it was written and never becomes markup."""
     session = attack.session("ana")
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     script = "<script>alert(1)</script><img src=x onerror=alert(1)> is what I write here"
     data = {**form(ballot, csrf_of(session, attack.url)), "answer.timing": script, "csrf2": "x"}
     data["answer.model_card"] = ""
@@ -561,7 +565,7 @@ def test_artifact_changed_after_approval_does_not_go_live(world: World, tmp_path
 
 def test_redeemed_token_votes_once(attack: Attack) -> None:
     """From Slack, by the right person, it approves with all answers; a second time it is void."""
-    ballot = attack.world.ballot(attack.world.read("ana"), "ana")
+    ballot = attack.world.ballot(attack.read("ana"), "ana")
     token = attack.world.desk.finish_later(ballot, "ana")
     assert slack(attack, f"{MODEL} {CHALLENGER} {token}") == 200
     (vote,) = attack.world.events(ReviewDecided)

@@ -25,22 +25,6 @@ def definitions(world: World, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions
     )
 
 
-@pytest.fixture
-def today(world: World) -> World:
-    """A world whose times are of today, so that what is approved in it is not expired."""
-    from datetime import UTC, datetime
-
-    from promotion_assets.pipeline.evaluator import Evaluator
-    from promotion_assets.pipeline.promoting import record_decision
-
-    world.clock.now = datetime.now(UTC)
-    evaluator = Evaluator(world.workspace, MODEL)
-    record_decision(evaluator, evaluator.decide(CHALLENGER))
-    world.clock.advance(minutes=-4)
-    world.keep()
-    return world
-
-
 def run(
     definitions: dg.Definitions, instance: dg.DagsterInstance, token: str = ""
 ) -> dg.ExecuteInProcessResult:
