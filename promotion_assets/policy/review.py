@@ -97,19 +97,6 @@ class Freeze(Strict):
         return self
 
 
-class Drill(Strict):
-    """Seeded known-bad candidates that measure whether reviewers look; off unless asked for.
-
-    Attributes:
-        every_days: about how often one is put into the queue.
-        seed: chooses the moments and the faults.
-    """
-
-    enabled: bool = False
-    every_days: Annotated[int, Field(ge=1)] = 30
-    seed: int = 0
-
-
 class ReviewPolicy(Strict):
     """What a review of one model must be.
 
@@ -142,7 +129,6 @@ class ReviewPolicy(Strict):
     only_assigned: bool = False
     borderline: Annotated[float, Field(ge=0, le=1)] = 0.1
     freeze: Freeze = Freeze()
-    drill: Drill = Drill()
 
     @model_validator(mode="after")
     def _each_once(self) -> ReviewPolicy:

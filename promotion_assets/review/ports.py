@@ -91,7 +91,6 @@ class QueueItem:
     expires_at: datetime | None
     approvals: int
     quorum: int
-    drill: bool = False
 
 
 @dataclass(frozen=True)
