@@ -28,12 +28,16 @@ from promotion_assets.lifecycle.events import (
     ReviewRequested,
     RolledBack,
     RolloutCompleted,
+    RolloutStepped,
     ShadowReported,
     Stage,
     StageChanged,
+    TrafficPlanned,
     VersionCopied,
 )
 from promotion_assets.lifecycle.stages import ALLOWED, ModelState, version_key
+from promotion_assets.lifecycle.traffic import fitting_plan
+from promotion_assets.serving.plan import SegmentPlan
 
 
 def fold(model: str, events: Iterable[AnyEvent], start: ModelState | None = None) -> ModelState:
@@ -73,6 +77,11 @@ def check_whole(state: ModelState) -> None:
                 f"segment {segment!r} would have versions {sorted(live, key=version_key)} in "
                 f"Production with champion {champion} and rollout {rolling}",
             )
+    if state.traffic is not None and fitting_plan(state) != state.traffic:
+        raise _impossible(
+            state.model,
+            f"generation {state.traffic.generation} of its traffic plan does not fit its stages",
+        )
 
 
 @dataclass
@@ -116,6 +125,10 @@ class _Draft:
         self.champions[segment] = version
         lines = self.own("lines")
         lines[segment] = (*lines.get(segment, ()), version)
+
+    def look_one(self, name: str) -> Any:
+        """Return one value of the state as it is now."""
+        return self.changed.get(name, getattr(self.state, name))
 
     def intent(self) -> IntentRecorded | None:
         found: IntentRecorded | None = self.changed.get("intent", self.state.intent)
@@ -245,6 +258,43 @@ def _rollout_completed(draft: _Draft, event: RolloutCompleted) -> None:
     draft.take_role(event.segment, event.version)
 
 
+def _planned(draft: _Draft, event: TrafficPlanned) -> None:
+    old = draft.look_one("traffic")
+    expected = 1 if old is None else old.generation + 1
+    if event.plan.generation != expected or event.plan.model != event.model:
+        raise _impossible(
+            event.model,
+            f"generation {event.plan.generation} of the traffic plan of {event.plan.model!r} "
+            f"follows where {expected} is due",
+        )
+    for arm in event.plan.arms().values():
+        if arm.digest in draft.look("latches"):
+            raise _impossible(event.model, f"version {arm.version} is planned and is latched")
+    for segment in event.plan.segments:
+        _check_shadow(draft, event.model, segment)
+    draft.changed["traffic"] = event.plan
+
+
+def _check_shadow(draft: _Draft, model: str, segment: SegmentPlan) -> None:
+    """The other arms are held against the stages by :func:`check_whole`."""
+    arm = segment.shadow
+    if arm is None:
+        return
+    held = draft.stage(arm.version, segment.name)
+    if held is not Stage.STAGING or draft.look("digests").get(arm.version) != arm.digest:
+        raise _impossible(
+            model, f"version {arm.version} is planned as shadow of {segment.name!r}: it is {held}"
+        )
+
+
+def _rollout_stepped(draft: _Draft, event: RolloutStepped) -> None:
+    steps = draft.own("rollout_steps")
+    before = steps.get(event.segment, ())
+    if (before and before[-1].version != event.version) or event.action == "start":
+        before = ()
+    steps[event.segment] = (*before, event)
+
+
 def _rolled_back(draft: _Draft, event: RolledBack) -> None:
     if draft.champions.get(event.segment) != event.to_version:
         raise _impossible(
@@ -314,6 +364,8 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     StageChanged: _stage_changed,
     Adopted: _adopted,
     RolloutCompleted: _rollout_completed,
+    TrafficPlanned: _planned,
+    RolloutStepped: _rollout_stepped,
     RolledBack: _rolled_back,
     DigestLatched: _latched,
     LatchCleared: _cleared,

@@ -24,6 +24,7 @@ from promotion_assets.lifecycle.fold import fold
 from promotion_assets.lifecycle.mirror import difference, write_mirror
 from promotion_assets.lifecycle.ports import Ledger, Registry
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.traffic import plan_event
 
 # Others may append evaluations while a change is under way; that many are waited out.
 _ATTEMPTS = 50
@@ -138,6 +139,8 @@ def closing_events(
             }
         )
     )
+    after = fold(state.model, events, state)
+    events += plan_event(after, actor=intent.actor, reason=intent.reason)
     return events
 
 

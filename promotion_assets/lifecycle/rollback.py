@@ -26,6 +26,7 @@ from promotion_assets.lifecycle.intents import finish, stage_changed
 from promotion_assets.lifecycle.mirror import difference
 from promotion_assets.lifecycle.ports import Ledger, Registry
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.traffic import plan_event
 
 _ATTEMPTS = 50
 
@@ -185,6 +186,8 @@ def _events(
         )
         for version in latched
     ]
+    after = fold(state.model, events, state)
+    events += plan_event(after, actor=actor, reason=reason)
     after = fold(state.model, events, state)
     touched = {change.version for change in changes}
     if state.intent is not None:

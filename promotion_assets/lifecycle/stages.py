@@ -15,10 +15,12 @@ from promotion_assets.lifecycle.events import (
     ReviewDecided,
     ReviewRequested,
     RolledBack,
+    RolloutStepped,
     ShadowReported,
     Stage,
     VersionCopied,
 )
+from promotion_assets.serving.plan import TrafficPlan
 
 # Every stage change there is, with the causes it may have. Adoption is an event of its own.
 ALLOWED: Mapping[tuple[Stage, Stage], frozenset[Cause]] = {
@@ -56,6 +58,9 @@ class ModelState:
         digests: digest of a version's artifact when it last changed its stage.
         intent: the change that was announced and is neither finished nor abandoned.
         copies: where each version was copied to, in order.
+        traffic: the plan that servers follow; ``None`` before the first champion.
+        rollout_steps: what happened to the version that is rolling out, by segment, in order;
+            of the last one where none is.
         deviations: what the registry was last found to say against the ledger, if it does still.
     """
 
@@ -78,6 +83,8 @@ class ModelState:
     digests: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)
     intent: IntentRecorded | None = None
+    traffic: TrafficPlan | None = None
+    rollout_steps: Mapping[str, tuple[RolloutStepped, ...]] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
 
     def stage(self, version: str, segment: str = DEFAULT_SEGMENT) -> Stage:

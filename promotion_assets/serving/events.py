@@ -1,0 +1,168 @@
+"""What a server writes down: four kinds of event, each a CloudEvent, each a row of one table.
+
+Times are microseconds since 1970 in UTC, latencies milliseconds, shares basis points. Predictions
+are JSON text of one row's answer: a number where the model gives one. A unit and a feature row
+stand here as hashes; the features themselves only where the policy says so.
+
+Source: CloudEvents 1.0.2 for the envelope (``id``, ``source``, ``type``, ``time``, ``subject``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol
+
+import pyarrow as pa
+
+Kind = Literal["request", "shadow", "exposure", "outcome"]
+Role = Literal["stable", "candidate", "fallback"]
+"""``fallback``: the candidate was to answer and failed, so the champion did."""
+
+
+class RequestEvent(NamedTuple):
+    """A request was answered, or failed.
+
+    Attributes:
+        event_id: names the event for ever; a second one of the same id is dropped.
+        request_id: what the caller named it by; outcomes come back under it.
+        unit: hash of who or what was judged; empty where the caller named nobody.
+        generation, share, salt: of the traffic plan that it was routed by.
+        assigned: the role that the router gave it, whatever answered in the end.
+        prediction: the answer, empty where it failed; ``score`` the number in it, NaN if none.
+        error: what failed, in short; empty if nothing did.
+        features: the row as JSON; empty unless the policy asks for it.
+    """
+
+    event_id: str
+    time_us: int
+    request_id: str
+    model: str
+    segment: str
+    generation: int
+    share: int
+    salt: str
+    unit: str
+    assigned: str
+    role: str
+    version: str
+    digest: str
+    latency_ms: float
+    prediction: str
+    score: float
+    error: str
+    features_hash: str
+    features: str
+
+
+class ShadowEvent(NamedTuple):
+    """A copy of a request was answered by the shadow, or could not be.
+
+    Attributes:
+        production_version, shadow_version: the arms.
+        production_score, shadow_score: NaN where there is no number.
+        outcome: ``answered``, ``error``, ``timeout``, ``crashed``.
+    """
+
+    event_id: str
+    time_us: int
+    request_id: str
+    model: str
+    segment: str
+    unit: str
+    production_version: str
+    shadow_version: str
+    shadow_digest: str
+    production_prediction: str
+    shadow_prediction: str
+    production_score: float
+    shadow_score: float
+    production_latency_ms: float
+    shadow_latency_ms: float
+    outcome: str
+    error: str
+    features_hash: str
+    features: str
+
+
+class ExposureEvent(NamedTuple):
+    """A unit was answered by an arm of a running rollout for the first time."""
+
+    event_id: str
+    time_us: int
+    request_id: str
+    model: str
+    segment: str
+    salt: str
+    unit: str
+    model_label: str
+    version: str
+    prediction: str
+    score: float
+
+
+class OutcomeEvent(NamedTuple):
+    """What later became of a request.
+
+    Attributes:
+        label: the true value as a number.
+        observed_us: when it became known; ``time_us`` is when it was told.
+    """
+
+    event_id: str
+    time_us: int
+    request_id: str
+    model: str
+    label: float
+    observed_us: int
+
+
+EVENTS: Mapping[Kind, type[NamedTuple]] = {
+    "request": RequestEvent,
+    "shadow": ShadowEvent,
+    "exposure": ExposureEvent,
+    "outcome": OutcomeEvent,
+}
+_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+
+
+def arrow_schema(kind: Kind) -> pa.Schema:
+    """Return the columns of one kind of event, in the order of its fields."""
+    fields = EVENTS[kind].__annotations__
+    return pa.schema([(name, _ARROW[str(of)]) for name, of in fields.items()])
+
+
+class EventReader(Protocol):
+    """What reports and rollouts ask of the event log."""
+
+    def batches(
+        self,
+        kind: Kind,
+        model: str,
+        *,
+        segment: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield events in order of time as :func:`arrow_schema` has them.
+
+        Outcomes have no segment; it is ignored for them.
+
+        Args:
+            since, until: ``[since, until)`` by ``time_us``.
+
+        Raises:
+            StorageUnreachable: if the event log does not answer.
+        """
+
+    def drops(
+        self, model: str, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Mapping[str, int]:
+        """Return how many events were dropped, by ``kind:arm`` (``shadow:7``)."""
+
+
+class EventWriter(Protocol):
+    """What a server asks of the event log."""
+
+    def offer(self, event: NamedTuple) -> bool:
+        """Take an event without waiting; ``False`` says that it was dropped, and counted."""
