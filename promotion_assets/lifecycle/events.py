@@ -449,6 +449,31 @@ class VersionCopied(Event):
     attestation_digest: str
 
 
+class DeploymentConfirmed(Event):
+    """A pipeline that a transition had started has reported what became of it.
+
+    Attributes:
+        notification: id of the outgoing event that the report answers.
+        environment: where the version was put.
+        detail: in the pipeline's own words, a link included.
+    """
+
+    kind: Literal["DEPLOYMENT_CONFIRMED"] = "DEPLOYMENT_CONFIRMED"
+    version: str
+    segment: str = DEFAULT_SEGMENT
+    notification: str
+    environment: str = Field(default="production", min_length=1, max_length=100)
+    smoke_test: Literal["passed", "failed"]
+    health: Literal["healthy", "unhealthy"]
+    detail: str = Field(default="", max_length=2000)
+    reported_at: AwareDatetime
+
+    @property
+    def good(self) -> bool:
+        """Whether the version answers there and is well."""
+        return self.smoke_test == "passed" and self.health == "healthy"
+
+
 AnyEvent = (
     EvaluationFinished
     | IntentRecorded
@@ -471,6 +496,7 @@ AnyEvent = (
     | RegistryTampered
     | RegistryRestored
     | VersionCopied
+    | DeploymentConfirmed
 )
 
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])

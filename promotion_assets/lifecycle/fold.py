@@ -15,6 +15,7 @@ from promotion_assets.errors import IntegrityError
 from promotion_assets.lifecycle.events import (
     Adopted,
     AnyEvent,
+    DeploymentConfirmed,
     DigestLatched,
     EvaluationFinished,
     IntentAbandoned,
@@ -356,6 +357,12 @@ def _copied(draft: _Draft, event: VersionCopied) -> None:
     copies[event.version] = (*copies.get(event.version, ()), event)
 
 
+def _confirmed(draft: _Draft, event: DeploymentConfirmed) -> None:
+    reports = draft.own("deployments")
+    place = (event.segment, event.version)
+    reports[place] = (*reports.get(place, ()), event)
+
+
 _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     EvaluationFinished: _evaluated,
     IntentRecorded: _intended,
@@ -376,6 +383,7 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     RegistryTampered: _tampered,
     RegistryRestored: _restored,
     VersionCopied: _copied,
+    DeploymentConfirmed: _confirmed,
 }
 
 

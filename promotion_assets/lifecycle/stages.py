@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from promotion_assets.lifecycle.events import (
     DEFAULT_SEGMENT,
     Cause,
+    DeploymentConfirmed,
     Deviation,
     DigestLatched,
     EvaluationFinished,
@@ -61,6 +62,7 @@ class ModelState:
         traffic: the plan that servers follow; ``None`` before the first champion.
         rollout_steps: what happened to the version that is rolling out, by segment, in order;
             of the last one where none is.
+        deployments: what pipelines reported, in order, by segment and version.
         deviations: what the registry was last found to say against the ledger, if it does still.
     """
 
@@ -82,6 +84,7 @@ class ModelState:
     latches: Mapping[str, DigestLatched] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)
+    deployments: Mapping[Place, tuple[DeploymentConfirmed, ...]] = field(default_factory=dict)
     intent: IntentRecorded | None = None
     traffic: TrafficPlan | None = None
     rollout_steps: Mapping[str, tuple[RolloutStepped, ...]] = field(default_factory=dict)
@@ -102,6 +105,13 @@ class ModelState:
     def decision(self, version: str, segment: str = DEFAULT_SEGMENT) -> EvaluationFinished | None:
         """Return the last evaluation of the version for ``segment``."""
         return self.for_segment.get((segment, version))
+
+    def deployment(
+        self, version: str, segment: str = DEFAULT_SEGMENT, environment: str = "production"
+    ) -> DeploymentConfirmed | None:
+        """Return the last report on the version in ``environment``."""
+        reports = self.deployments.get((segment, version), ())
+        return next((r for r in reversed(reports) if r.environment == environment), None)
 
     def in_stage(self, stage: Stage, segment: str = DEFAULT_SEGMENT) -> tuple[str, ...]:
         """Return the versions in ``stage``, in order of version number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -9,11 +10,14 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.canonical import digest_of
+from promotion_assets.policy.notifications import Notifications, Subscription, repeated
 from promotion_assets.policy.review import ReviewPolicy, ShadowPolicy
 from promotion_assets.policy.strict import Strict
 
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
+# Stanzas on which no evaluation depends.
+_NOT_JUDGED = {"review", "shadow", "notifications"}
 
 
 class Group(Strict):
@@ -136,6 +140,7 @@ class ModelPolicy(Strict):
             its interval.
         review: who approves what has passed, and how.
         shadow: what is asked of the shadow before.
+        notifications: who is told of this model alone.
         base: directory that relative paths start from; not part of the digest.
     """
 
@@ -159,6 +164,7 @@ class ModelPolicy(Strict):
     segments: tuple[str, ...] = ("default",)
     review: ReviewPolicy = ReviewPolicy()
     shadow: ShadowPolicy = ShadowPolicy()
+    notifications: tuple[Subscription, ...] = ()
     base: str = Field(default=".", exclude=True)
 
     @property
@@ -167,7 +173,7 @@ class ModelPolicy(Strict):
 
         What comes after the evaluation has a digest of its own, :attr:`review_digest`.
         """
-        return digest_of(self.model_dump(mode="json", exclude={"review", "shadow"}))
+        return digest_of(self.model_dump(mode="json", exclude=_NOT_JUDGED))
 
     @property
     def review_digest(self) -> str:
@@ -185,3 +191,20 @@ class Policy(Strict):
 
     version: Literal[1] = 1
     models: Annotated[Mapping[str, ModelPolicy], Field(min_length=1)]
+    notifications: Notifications = Notifications()
+
+    @model_validator(mode="after")
+    def _subscriptions_once(self) -> Policy:
+        twice = repeated(self.subscriptions())
+        if twice:
+            raise ValueError(f"two subscriptions are called {twice[0]!r}; give one another name")
+        return self
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return everybody who is told, those of one model alone bound to it."""
+        own = (
+            each.model_copy(update={"models": (glob.escape(model),)})
+            for model, stanza in self.models.items()
+            for each in stanza.notifications
+        )
+        return (*self.notifications.subscriptions, *own)

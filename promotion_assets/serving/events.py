@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_type_hints
 
 import pyarrow as pa
 
@@ -123,13 +123,17 @@ EVENTS: Mapping[Kind, type[NamedTuple]] = {
     "exposure": ExposureEvent,
     "outcome": OutcomeEvent,
 }
-_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+_ARROW: Mapping[object, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+}
 
 
 def arrow_schema(kind: Kind) -> pa.Schema:
     """Return the columns of one kind of event, in the order of its fields."""
-    fields = EVENTS[kind].__annotations__
-    return pa.schema([(name, _ARROW[str(of)]) for name, of in fields.items()])
+    fields = get_type_hints(EVENTS[kind])
+    return pa.schema([(name, _ARROW[of]) for name, of in fields.items()])
 
 
 class EventReader(Protocol):
