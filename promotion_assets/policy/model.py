@@ -11,7 +11,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.policy.notifications import Notifications, Subscription, repeated
-from promotion_assets.policy.review import ReviewPolicy, ShadowPolicy
+from promotion_assets.policy.review import ReviewPolicy
+from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.policy.strict import Strict
 
 Task = Literal["binary", "multiclass", "regression"]

@@ -164,13 +164,3 @@ class ReviewPolicy(Strict):
         """SHA-256 of what an approval depends on: all but the roster and the calendars."""
         rules = self.model_dump(mode="json", exclude=_NOT_RULES, by_alias=True)
         return digest_of({"review": rules, "shadow_waiver": shadow_waiver})
-
-
-class ShadowPolicy(Strict):
-    """What is asked of a version's shadow.
-
-    Attributes:
-        waive: the reason why no shadow report is asked for; recorded with every promotion.
-    """
-
-    waive: Annotated[str | None, Field(min_length=10)] = None
