@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from promotion_assets.errors import LedgerUnreachable, UsageError
 
 # The migration that this release's code needs; see migrations/versions.
-SCHEMA_HEAD = "0002"
+SCHEMA_HEAD = "0003"
 BUSY_SECONDS = 10.0
 # One number for every process of this package: who holds it is migrating, or appending.
 MIGRATION_LOCK = 0x70726F6D6F74
@@ -125,6 +125,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with _locked(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT promotion_ledger_lock()"))
+        yield connection
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction that writes, without the ledger's lock.
+
+    On SQLite there is one write lock for all; PostgreSQL locks the rows that are touched.
+    """
+    with _locked(engine) as connection:
         yield connection
 
 

@@ -18,6 +18,7 @@ from promotion_assets.adapters.database import (
     spoken,
     writing,
 )
+from promotion_assets.adapters.outbox_store import note_events
 from promotion_assets.audit.entries import (
     FIRST_PREVIOUS,
     Entry,
@@ -33,6 +34,7 @@ from promotion_assets.errors import Conflict, IntegrityError, UsageError
 from promotion_assets.lifecycle.events import AnyEvent, Recorded
 from promotion_assets.lifecycle.fold import check_whole, fold
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.notification.outgoing import outgoing
 
 Clock = Callable[[], datetime]
 PAGE = 5000
@@ -157,6 +159,8 @@ class DatabaseLedger(StoredEntries):
     ) -> list[tuple[Recorded, ...]]:
         """Record several batches, each as :meth:`append` would, with one sync of the disk.
 
+        What the outside is told of them is written to the outbox in the same transaction.
+
         Raises:
             As :meth:`append`; then none of the batches is recorded.
         """
@@ -178,6 +182,7 @@ class DatabaseLedger(StoredEntries):
                 head = Head(entries[-1].sequence, entries[-1].hash)
                 written.append(tuple(recorded_of(entry) for entry in entries))
             _insert(connection, signed)
+            note_events(connection, (told for new in written for r in new for told in outgoing(r)))
         with self._lock:
             self._states.update(states)
         return written

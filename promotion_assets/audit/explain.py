@@ -18,6 +18,7 @@ from promotion_assets.errors import UsageError
 from promotion_assets.lifecycle.events import (
     Adopted,
     AnyEvent,
+    DeploymentConfirmed,
     Deviation,
     DigestLatched,
     EvaluationFinished,
@@ -190,6 +191,12 @@ def sentence(event: AnyEvent) -> str:
             return (
                 f"copied to {event.target_registry} as version {event.target_version} of "
                 f"{event.target_model}, attestation verified there"
+            )
+        case DeploymentConfirmed():
+            said = f": {event.detail}" if event.detail else ""
+            return (
+                f"deployed to {event.environment}: smoke test {event.smoke_test}, "
+                f"{event.health}{said}"
             )
         case RegistryRestored():
             return "the registry agrees with the ledger again"
