@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -85,3 +87,17 @@ def as_counts(counts: npt.ArrayLike, name: str, *, ndim: int = 1) -> Floats:
     if array.sum() == 0:
         raise ValueError(f"{name} are all zero: there is nothing to compare")
     return array
+
+
+def as_alpha(alpha: float) -> float:
+    """Return the chance of a false alarm, which must lie strictly between 0 and 1."""
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}")
+    return float(alpha)
+
+
+def as_tally(count: float, name: str) -> int:
+    """Return a count of things; NaN, infinity, fractions and negative numbers are refused."""
+    if not math.isfinite(count) or count < 0 or count != int(count):
+        raise ValueError(f"{name} must be a count, got {count!r}")
+    return int(count)
