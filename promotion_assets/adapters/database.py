@@ -47,7 +47,7 @@ def open_engine_to_read(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engi
         UsageError: if the URL is not one of a supported database, or names no file.
         LedgerUnreachable: if the database does not answer.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     if is_sqlite(parsed):
         path = Path(parsed.database or "")
         if not path.is_file():
@@ -70,11 +70,19 @@ def open_engine_to_read(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engi
 
 
 def _connect(url: str, busy_seconds: float) -> Engine:
-    parsed = _parse(url)
+    parsed = parse_url(url)
     return _sqlite(parsed, busy_seconds) if is_sqlite(parsed) else _postgres(parsed)
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str, variable: str = "PROMOTION_DATABASE_URL") -> URL:
+    """Return ``url`` if its database is supported and its driver installed.
+
+    Args:
+        variable: the environment variable that it comes from, for the message.
+
+    Raises:
+        UsageError: it is not.
+    """
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
@@ -87,7 +95,7 @@ def _parse(url: str) -> URL:
         raise UsageError(
             f"open the database {shown(url)}",
             str(error),
-            "set PROMOTION_DATABASE_URL to sqlite:///path or "
+            f"set {variable} to sqlite:///path or "
             "postgresql+psycopg2://user@host/name (extra: postgres)",
         ) from error
     return parsed
