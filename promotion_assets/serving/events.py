@@ -9,11 +9,13 @@ Source: CloudEvents 1.0.2 for the envelope (``id``, ``source``, ``type``, ``time
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, get_type_hints
 
 import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind = Literal["request", "shadow", "exposure", "outcome"]
 Role = Literal["stable", "candidate", "fallback"]
@@ -117,6 +119,45 @@ class OutcomeEvent(NamedTuple):
     observed_us: int
 
 
+Logged = RequestEvent | ShadowEvent | ExposureEvent | OutcomeEvent
+
+
+class Drop(NamedTuple):
+    """So many events of one kind and arm were dropped in a short time.
+
+    Attributes:
+        drop_id: names the count, as ``event_id`` does an event.
+        arm: the version; empty where there is none.
+    """
+
+    drop_id: str
+    time_us: int
+    model: str
+    kind: str
+    arm: str
+    number: int
+
+
+class Acknowledgement(NamedTuple):
+    """One server process follows one generation of the plan, or cannot follow the next.
+
+    Attributes:
+        worker: names the process: ``host:pid:begun``.
+        generation: of the plan that it answers by.
+        digests: of the versions that it holds loaded, by version, as JSON.
+        refused: generation of a newer plan that it could not take up; 0 where there is none.
+        problem: why not.
+    """
+
+    model: str
+    worker: str
+    time_us: int
+    generation: int
+    digests: str
+    refused: int = 0
+    problem: str = ""
+
+
 EVENTS: Mapping[Kind, type[NamedTuple]] = {
     "request": RequestEvent,
     "shadow": ShadowEvent,
@@ -164,9 +205,72 @@ class EventReader(Protocol):
     ) -> Mapping[str, int]:
         """Return how many events were dropped, by ``kind:arm`` (``shadow:7``)."""
 
+    def requested(self, model: str, request_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return when (``time_us``) each of these requests was answered first; unknown ones lack.
+
+        Raises:
+            StorageUnreachable: if the event log does not answer.
+        """
+
+    def acknowledged(self, model: str) -> tuple[Acknowledgement, ...]:
+        """Return what each server process said last of the plan that it follows.
+
+        A process that ended orderly is not among them; one that was killed still is, with the
+        ``time_us`` of its last word.
+        """
+
 
 class EventWriter(Protocol):
     """What a server asks of the event log."""
 
-    def offer(self, event: NamedTuple) -> bool:
+    def offer(self, event: Logged) -> bool:
         """Take an event without waiting; ``False`` says that it was dropped, and counted."""
+
+    def dropped(self, drop: Drop) -> None:
+        """Count an event that could not even be made."""
+
+
+class EventStore(EventReader, Protocol):
+    """What the writer behind a server asks of the database."""
+
+    def write(self, events: Sequence[Logged], drops: Sequence[Drop] = ()) -> int:
+        """Write events and counts in one transaction, or nothing; return how many were new.
+
+        An event or count whose id is there already is left as it is.
+
+        Raises:
+            StorageUnreachable: if the event log does not take writes; nothing was written.
+        """
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Record what a server process says of itself, in place of what it said before."""
+
+    def leave(self, model: str, worker: str) -> None:
+        """Record that a server process has ended orderly."""
+
+    def prune(self, model: str, before: datetime) -> int:
+        """Remove events of ``model`` older than ``before``; return how many there were."""
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a moment, which has its time zone, as events have it."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def kind_of(event: Logged) -> Kind:
+    """Return the word for an event's type."""
+    return _KINDS[type(event)]
+
+
+def arm_of(event: Logged) -> str:
+    """Return the version that an event is about; empty for an outcome."""
+    match event:
+        case ShadowEvent():
+            return event.shadow_version
+        case OutcomeEvent():
+            return ""
+        case _:
+            return event.version
+
+
+_KINDS: Mapping[type, Kind] = {of: kind for kind, of in EVENTS.items()}
