@@ -12,13 +12,14 @@ from pydantic import Field, JsonValue, model_validator
 from promotion_assets.canonical import digest_of
 from promotion_assets.policy.notifications import Notifications, Subscription, repeated
 from promotion_assets.policy.review import ReviewPolicy
+from promotion_assets.policy.rollout import RolloutPolicy
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.policy.strict import Strict
 
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
 # Stanzas on which no evaluation depends.
-_NOT_JUDGED = {"review", "shadow", "notifications"}
+_NOT_JUDGED = {"review", "shadow", "notifications", "rollout"}
 
 
 class Group(Strict):
@@ -141,6 +142,7 @@ class ModelPolicy(Strict):
             its interval.
         review: who approves what has passed, and how.
         shadow: what is asked of the shadow before.
+        rollout: how traffic moves to what was approved.
         notifications: who is told of this model alone.
         base: directory that relative paths start from; not part of the digest.
     """
@@ -165,6 +167,7 @@ class ModelPolicy(Strict):
     segments: tuple[str, ...] = ("default",)
     review: ReviewPolicy = ReviewPolicy()
     shadow: ShadowPolicy = ShadowPolicy()
+    rollout: RolloutPolicy = RolloutPolicy()
     notifications: tuple[Subscription, ...] = ()
     base: str = Field(default=".", exclude=True)
 
@@ -179,7 +182,8 @@ class ModelPolicy(Strict):
     @property
     def review_digest(self) -> str:
         """SHA-256 of the rules by which it is reviewed: what an approval pins."""
-        return self.review.rules_digest(self.shadow.waive)
+        review = self.review.rules_digest(self.shadow.waive)
+        return digest_of({"review": review, "rollout": self.rollout.rules_digest})
 
     @property
     def decision_ttl(self) -> timedelta:
