@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from promotion_assets.adapters.profile_logging import read_training_profile
+from promotion_assets.adapters.registry_entries import Entry, entries_of, quoted
 from promotion_assets.errors import RegistryUnreachable, UsageError
 from promotion_assets.evaluation.intake import VersionFacts
 from promotion_assets.evaluation.profile import FeatureProfile
@@ -21,6 +23,18 @@ from promotion_assets.evaluation.profile import FeatureProfile
 # MLflow cuts or refuses longer values without saying so everywhere; see FACTS of the registry.
 TAG_LIMIT = 5000
 _GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version's number, and when it was registered by MLflow's clock.
+
+    A registered model that is deleted and made again begins with number 1 again: the two
+    together name a version.
+    """
+
+    version: str
+    at: datetime
 
 
 class MlflowRegistry:
@@ -33,6 +47,7 @@ class MlflowRegistry:
 
     def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
         self.tracking_uri = tracking_uri
+        self.registry_uri = registry_uri or tracking_uri
         self.client = MlflowClient(tracking_uri, registry_uri or tracking_uri)
 
     def facts(self, model: str, version: str) -> VersionFacts:
@@ -106,20 +121,39 @@ class MlflowRegistry:
                 if not token:
                     return tuple(names)
 
-    def versions_after(self, model: str, number: int, *, limit: int = 200) -> tuple[str, ...]:
-        """Return version numbers above ``number``, ascending, at most ``limit``.
+    def entries(self, known: Mapping[str, tuple[int, int]], also: Collection[str]) -> list[Entry]:
+        """Return the entries of models that may have changed; see :func:`entries_of`.
 
-        Version numbers are free of gaps and never reused, timestamps are neither ordered nor
-        visible when they say: so the number is the cursor.
+        Raises:
+            RegistryUnreachable: MLflow does not answer.
         """
-        name = model.replace("'", "\\'")
+        with registry_errors("looking for changed models", "registry"):
+            return entries_of(self.client, self.registry_uri, known, also)
+
+    def registered_after(
+        self, model: str, number: int, *, limit: int = 200
+    ) -> tuple[Registered, ...]:
+        """Return the versions with numbers above ``number``, ascending, at most ``limit``.
+
+        Version numbers are free of gaps and never reused while the model is there, timestamps
+        are neither ordered nor visible when they say: so the number is the cursor.
+        """
         with registry_errors(f"looking for versions of {model} above {number}", model):
             found = self.client.search_model_versions(
-                f"name='{name}' AND version_number > {number}",
+                f"name='{quoted(model)}' AND version_number > {number}",
                 max_results=limit,
                 order_by=["version_number ASC"],
             )
-        return tuple(str(v) for v in sorted(int(mv.version) for mv in found))
+        return tuple(map(_registered, sorted(found, key=lambda version: int(version.version))))
+
+    def versions_after(self, model: str, number: int, *, limit: int = 200) -> tuple[str, ...]:
+        """Return version numbers above ``number``, ascending, at most ``limit``."""
+        return tuple(found.version for found in self.registered_after(model, number, limit=limit))
+
+    def registration(self, model: str, version: str) -> Registered | None:
+        """Return the version with its time, or ``None`` where it does not exist (any more)."""
+        found = self.find(model, version)
+        return None if found is None else _registered(found)
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         """Return the version, or ``None`` where it does not exist."""
@@ -154,6 +188,11 @@ class MlflowRegistry:
         """Remove ``alias``; one that is not there is no error."""
         with registry_errors(f"removing the alias {alias} of {model}", model):
             self.client.delete_registered_model_alias(model, alias)
+
+
+def _registered(version: ModelVersion) -> Registered:
+    at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    return Registered(str(version.version), at)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -15,11 +15,12 @@ from promotion_assets.policy.review import ReviewPolicy
 from promotion_assets.policy.rollout import RolloutPolicy
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.policy.strict import Strict
+from promotion_assets.policy.watching import Nightly, WatchPolicy
 
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
 # Stanzas on which no evaluation depends.
-_NOT_JUDGED = {"review", "shadow", "notifications", "rollout"}
+_NOT_JUDGED = {"review", "shadow", "notifications", "rollout", "watch"}
 
 
 class Group(Strict):
@@ -140,6 +141,7 @@ class ModelPolicy(Strict):
         auto_to_staging: whether an approved decision moves the version to Staging at once.
         holdout_budget: candidates judged on one dataset version before the accuracy gate widens
             its interval.
+        watch: which registered versions are judged.
         review: who approves what has passed, and how.
         shadow: what is asked of the shadow before.
         rollout: how traffic moves to what was approved.
@@ -165,6 +167,7 @@ class ModelPolicy(Strict):
     holdout_budget: Annotated[int, Field(ge=1)] = 20
     on_bypass: Literal["report", "revert"] = "report"
     segments: tuple[str, ...] = ("default",)
+    watch: WatchPolicy = WatchPolicy()
     review: ReviewPolicy = ReviewPolicy()
     shadow: ShadowPolicy = ShadowPolicy()
     rollout: RolloutPolicy = RolloutPolicy()
@@ -197,6 +200,7 @@ class Policy(Strict):
     version: Literal[1] = 1
     models: Annotated[Mapping[str, ModelPolicy], Field(min_length=1)]
     notifications: Notifications = Notifications()
+    nightly: Nightly = Nightly()
 
     @model_validator(mode="after")
     def _subscriptions_once(self) -> Policy:
