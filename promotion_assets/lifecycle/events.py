@@ -283,7 +283,16 @@ class LatchCleared(Event):
 
 
 class ShadowReported(Event):
-    """The shadow of a Staging version was judged."""
+    """The shadow of a Staging version was judged.
+
+    Attributes:
+        report: the report in full; ``report_digest`` is the SHA-256 of its canonical form.
+        outcome: ``passed``, ``failed`` or ``inconclusive``.
+        champion_digest: of the artifact that it was held against.
+        rules_digest: of the policy's part on shadows that it was judged by.
+        pairs: how many pairs of answers it saw.
+        last: time of the last of them.
+    """
 
     kind: Literal["SHADOW_REPORTED"] = "SHADOW_REPORTED"
     version: str
@@ -293,6 +302,11 @@ class ShadowReported(Event):
     summary: str
     report: Mapping[str, JsonValue] = Field(default_factory=dict)
     report_digest: str = ""
+    outcome: str = ""
+    champion_digest: str = ""
+    rules_digest: str = ""
+    pairs: int = Field(default=0, ge=0)
+    last: AwareDatetime | None = None
 
 
 class ReviewRequested(Event):

@@ -54,6 +54,7 @@ class Facts(Value):
         shadow_waiver: the reason why the policy asks for no shadow report.
         frozen_by: the freeze window that is open now.
         review_digest: of the rules of the review; empty where there are none.
+        shadow_rules: digest of what a shadow report must show; empty where nobody says.
         predecessor: whether the segment's champion was proven to load, fit and answer, so that
             there is a way back.
     """
@@ -69,6 +70,7 @@ class Facts(Value):
     shadow_waiver: str | None = None
     frozen_by: str | None = None
     review_digest: str = ""
+    shadow_rules: str = ""
     predecessor: Literal["ready", "unproven"] = "unproven"
 
 
@@ -126,6 +128,10 @@ def shadow_problems(state: ModelState, request: Request, facts: Facts) -> Iterat
         yield f"its shadow report did not pass: {shadow.summary}"
     elif shadow.model_digest != facts.model_digest:
         yield "its shadow report is of another artifact"
+    elif shadow.champion_digest and shadow.champion_digest != (facts.champion_digest or ""):
+        yield "its shadow report holds it against another champion"
+    elif shadow.rules_digest and facts.shadow_rules not in ("", shadow.rules_digest):
+        yield "the policy asks something else of a shadow by now"
 
 
 def valid_approvals(

@@ -30,6 +30,7 @@ def with_review(evaluator: Evaluator, candidate: Candidate, facts: Facts) -> Fac
             "review_ttl": policy.review.approval_ttl,
             "may_not_review": may_not_review(policy, state, authors_of(candidate)),
             "shadow_waiver": policy.shadow.waive,
+            "shadow_rules": policy.shadow.rules_digest,
             "frozen_by": frozen_by(evaluator),
             "review_digest": policy.review_digest,
         }

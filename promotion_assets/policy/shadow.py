@@ -96,6 +96,5 @@ class ShadowPolicy(Strict):
 
     @property
     def rules_digest(self) -> str:
-        """SHA-256 of what a report depends on; how much is copied and how often it
-        is made are no part of it."""
+        """SHA-256 of what a report is judged by; how much is copied and reported is none of it."""
         return digest_of(self.model_dump(mode="json", exclude={"sampling", "report_hours"}))
