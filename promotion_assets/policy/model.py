@@ -13,6 +13,7 @@ from promotion_assets.canonical import digest_of
 from promotion_assets.policy.notifications import Notifications, Subscription, repeated
 from promotion_assets.policy.review import ReviewPolicy
 from promotion_assets.policy.rollout import RolloutPolicy
+from promotion_assets.policy.serving import ServingPolicy
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.policy.strict import Strict
 from promotion_assets.policy.watching import Nightly, WatchPolicy
@@ -20,7 +21,7 @@ from promotion_assets.policy.watching import Nightly, WatchPolicy
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
 # Stanzas on which no evaluation depends.
-_NOT_JUDGED = {"review", "shadow", "notifications", "rollout", "watch"}
+_NOT_JUDGED = {"review", "shadow", "notifications", "rollout", "serving", "watch"}
 
 
 class Group(Strict):
@@ -145,6 +146,7 @@ class ModelPolicy(Strict):
         review: who approves what has passed, and how.
         shadow: what is asked of the shadow before.
         rollout: how traffic moves to what was approved.
+        serving: what servers write down, and what they bear.
         notifications: who is told of this model alone.
         base: directory that relative paths start from; not part of the digest.
     """
@@ -171,6 +173,7 @@ class ModelPolicy(Strict):
     review: ReviewPolicy = ReviewPolicy()
     shadow: ShadowPolicy = ShadowPolicy()
     rollout: RolloutPolicy = RolloutPolicy()
+    serving: ServingPolicy = ServingPolicy()
     notifications: tuple[Subscription, ...] = ()
     base: str = Field(default=".", exclude=True)
 
