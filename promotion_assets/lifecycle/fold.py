@@ -268,12 +268,23 @@ def _planned(draft: _Draft, event: TrafficPlanned) -> None:
             f"generation {event.plan.generation} of the traffic plan of {event.plan.model!r} "
             f"follows where {expected} is due",
         )
-    for arm in event.plan.arms().values():
-        if arm.digest in draft.look("latches"):
-            raise _impossible(event.model, f"version {arm.version} is planned and is latched")
     for segment in event.plan.segments:
+        _check_latches(draft, event.model, segment)
         _check_shadow(draft, event.model, segment)
     draft.changed["traffic"] = event.plan
+
+
+def _check_latches(draft: _Draft, model: str, segment: SegmentPlan) -> None:
+    """What was rejected in one segment may be another's champion, and gets nothing new."""
+    loaded = [segment.shadow, segment.previous]
+    if segment.share:
+        loaded.append(segment.candidate)
+    for arm in loaded:
+        if arm is not None and arm.digest in draft.look("latches"):
+            raise _impossible(
+                model,
+                f"version {arm.version} is planned for {segment.name!r} and is latched",
+            )
 
 
 def _check_shadow(draft: _Draft, model: str, segment: SegmentPlan) -> None:

@@ -7,12 +7,14 @@ the open intent and brings it to its end. Every function here may be repeated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from promotion_assets.errors import Conflict, TransitionRefused
 from promotion_assets.lifecycle.events import (
     DEFAULT_SEGMENT,
     Action,
+    AnyEvent,
     PlannedChange,
     Stage,
 )
@@ -138,8 +140,14 @@ def complete_rollout(
     actor: str,
     reason: str,
     segment: str = DEFAULT_SEGMENT,
+    expect_sequence: int | None = None,
+    story: Callable[[ModelState], list[AnyEvent]] = lambda _: [],
 ) -> ModelState:
     """Give the champion's role to the version that is rolling out; archive the old champion.
+
+    Args:
+        expect_sequence: the model's sequence on which the caller decided; another one refuses.
+        story: gives what else is recorded when it is announced, from the state before.
 
     Raises:
         TransitionRefused: if nothing is rolling out.
@@ -147,6 +155,7 @@ def complete_rollout(
     """
     doing = f"complete the rollout of {model} in segment {segment!r}"
     state = ledger.state(model)
+    _expect(state, doing, expect_sequence)
     refuse_if_under_way(state, doing)
     rolling, champion = state.rolling.get(segment), state.champions.get(segment)
     if rolling is None or champion is None:
@@ -160,7 +169,7 @@ def complete_rollout(
         model_digest=state.digests.get(champion, ""),
     )
     intent = plan(state, "complete_rollout", (change,), actor, reason)
-    ledger.append([intent], expect_sequence=state.sequence)
+    ledger.append([intent, *story(state)], expect_sequence=state.sequence)
     return finish(ledger, registry, intent)
 
 

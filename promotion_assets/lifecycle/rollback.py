@@ -7,7 +7,7 @@ still has to show is left as an open intent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from promotion_assets.errors import Conflict, RegistryUnreachable, TransitionRefused, UsageError
 from promotion_assets.lifecycle.events import (
@@ -29,6 +29,7 @@ from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.traffic import plan_event
 
 _ATTEMPTS = 50
+Story = Callable[[ModelState, ModelState], list[AnyEvent]]
 
 
 def rollback(
@@ -40,6 +41,8 @@ def rollback(
     reason: str,
     segment: str = DEFAULT_SEGMENT,
     to: str | None = None,
+    rolling: str | None = None,
+    story: Story | None = None,
 ) -> ModelState:
     """Take a segment back to its previous champion, or to ``to``; return the state after it.
 
@@ -47,6 +50,10 @@ def rollback(
     rolled back from is latched. A change of the model that is under way is abandoned. Repeating
     a rollback changes nothing, until a version is promoted again. Where the registry does not
     answer, the returned state still has an open intent, and the rollback holds all the same.
+
+    Args:
+        rolling: go back only while this version is rolling out; otherwise nothing is changed.
+        story: gives what else is recorded with it, from the states before and after.
 
     Raises:
         TransitionRefused: if there is no version to go back to, or no reason is given.
@@ -57,11 +64,13 @@ def rollback(
         raise TransitionRefused(doing, "no reason is given", "say why with --reason")
     for _ in range(_ATTEMPTS):
         state = ledger.state(model)
+        if rolling is not None and state.rolling.get(segment) != rolling:
+            return _mirror_later(ledger, registry, state)
         target = _target(state, segment, to, doing)
         leaving = _leaving(state, segment, target)
         if not leaving:
             return _mirror_later(ledger, registry, state)
-        events = _events(state, segment, target, leaving, actor, reason)
+        events = _events(state, segment, target, leaving, actor, reason, story)
         try:
             ledger.append(events, expect_sequence=state.sequence)
         except Conflict:
@@ -84,8 +93,10 @@ def clear_latch(ledger: Ledger, model: str, digest: str, *, actor: str, reason: 
         raise TransitionRefused(doing, f"it is not latched (latched: {known})", "check the digest")
     if not reason.strip():
         raise TransitionRefused(doing, "no reason is given", "say why with --reason")
-    event = LatchCleared(model=model, actor=actor, digest=digest, reason=reason)
-    ledger.append([event], expect_sequence=state.sequence)
+    events: list[AnyEvent] = [LatchCleared(model=model, actor=actor, digest=digest, reason=reason)]
+    # It may be the version to go back to again, which servers are to keep loaded.
+    events += plan_event(fold(model, events, state), actor=actor, reason=reason)
+    ledger.append(events, expect_sequence=state.sequence)
     return ledger.state(model)
 
 
@@ -147,6 +158,7 @@ def _events(
     leaving: Iterable[str],
     actor: str,
     reason: str,
+    story: Story | None,
 ) -> list[AnyEvent]:
     changes = [_change(state, v, segment, Stage.PRODUCTION, Stage.ARCHIVED) for v in leaving]
     latched = [change.version for change in changes]
@@ -188,6 +200,8 @@ def _events(
     ]
     after = fold(state.model, events, state)
     events += plan_event(after, actor=actor, reason=reason)
+    if story is not None:
+        events += story(state, fold(state.model, events, state))
     after = fold(state.model, events, state)
     touched = {change.version for change in changes}
     if state.intent is not None:

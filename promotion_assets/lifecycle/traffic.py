@@ -24,8 +24,9 @@ def plan_event(state: ModelState, *, actor: str, reason: str) -> tuple[AnyEvent]
 def fitting_plan(state: ModelState) -> TrafficPlan | None:
     """Return the plan for ``state``, as near as possible to the one there is.
 
-    Who is rolling out stays at its share; one who has just begun is loaded and answers nothing.
-    Whoever left Production or Staging is gone from it. ``None`` where there is no champion.
+    Who is rolling out stays at its share; one who has just begun, or whose artifact was latched
+    in another segment, is loaded and answers nothing. Whoever left Production or Staging is gone
+    from it. ``None`` where there is no champion.
     """
     old = state.traffic
     kept = [s.name for s in old.segments if s.name in state.champions] if old else []
@@ -67,7 +68,8 @@ def _segment(state: ModelState, name: str) -> SegmentPlan:
         candidate = arm_of(state, rolling)
         same = old is not None and old.candidate == candidate
         values["candidate"] = candidate
-        values["share"] = old.share if old and same else 0
+        latched = candidate.digest in state.latches
+        values["share"] = old.share if old and same and not latched else 0
         values["salt"] = old.salt if old and same else new_salt(state, name, rolling, "rollout")
     if old is not None and old.shadow is not None and _still_staged(state, name, old.shadow):
         values["shadow"] = old.shadow
@@ -92,6 +94,7 @@ def _still_staged(state: ModelState, segment: str, shadow: Arm) -> bool:
     return (
         state.stage(shadow.version, segment) is Stage.STAGING
         and state.digests.get(shadow.version) == shadow.digest
+        and shadow.digest not in state.latches
     )
 
 
