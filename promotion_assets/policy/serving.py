@@ -1,4 +1,4 @@
-"""The policy on serving: what is written down, what a shadow may cost, and when to stop a version."""
+"""The policy on serving: what is written down, what a shadow may cost, when a version is out."""
 
 from __future__ import annotations
 
