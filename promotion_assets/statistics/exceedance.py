@@ -47,6 +47,8 @@ def slowdown(
     for quantile in rows:
         if not 0.0 < quantile < 1.0:
             raise ValueError(f"a quantile must lie between 0 and 1, got {quantile!r}")
+    if not rows:
+        return no_evidence(alpha, "exceedances of no quantile")
     each = [event_harm(counts, alpha=alpha, ratios=ratios) for counts in rows.values()]
     names = ", ".join(f"p{100 * q:g}" for q in sorted(rows))
     return average(each, alpha, f"exceedances of the champion's {names}, conditional e-process")

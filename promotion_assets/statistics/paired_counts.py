@@ -60,9 +60,14 @@ def log_e_one_sided(first: npt.ArrayLike, second: npt.ArrayLike, prior: float = 
     """Return the same of the alternative that the first errs more often."""
     b, c = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     upper = betainc(prior + c, prior + b, 0.5)
-    # Far on the other side the tail underflows; nothing speaks against the hypothesis there.
-    tail = np.log(2.0 * np.maximum(upper, np.finfo(np.float64).tiny))
-    return np.asarray(log_e_two_sided(b, c, prior) + tail)
+    underflow = upper < 1e-250
+    tail = np.log(2.0 * np.where(underflow, 1.0, upper))
+    # Where the first errs far less, the tail underflows. The first term of its hypergeometric
+    # series (NIST Digital Library of Mathematical Functions, 8.17.8) cancels against the
+    # likelihood and is a bound from below: evidence is never overstated.
+    bound = (1.0 - 2.0 * prior) * math.log(2.0) - betaln(prior, prior) - np.log(prior + c)
+    above = log_e_two_sided(b, c, prior) + tail
+    return np.asarray(np.where(underflow, bound, above))
 
 
 def _tallies(candidate_only: int, champion_only: int, prior: float) -> tuple[int, int]:
