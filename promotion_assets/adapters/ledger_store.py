@@ -85,6 +85,15 @@ def open_entries(url: str) -> StoredEntries:
     return StoredEntries(open_engine_to_read(url), shown(url))
 
 
+def open_verified(url: str, keys: Sequence[SSlibKey]) -> VerifiedEntries:
+    """Open the ledger at ``url`` for reading verified states, with public keys alone.
+
+    Raises:
+        UsageError, LedgerUnreachable: as :func:`open_engine_to_read`.
+    """
+    return VerifiedEntries(open_engine_to_read(url), keys, shown(url))
+
+
 class StoredEntries:
     """The ledger's rows as they are stored, unverified."""
 
@@ -125,72 +134,17 @@ class StoredEntries:
             return tuple(str(name) for name in connection.execute(query).scalars())
 
 
-class DatabaseLedger(StoredEntries):
-    """The :class:`promotion_assets.audit.ledger.Ledger` on SQLAlchemy.
+class VerifiedEntries(StoredEntries):
+    """The ledger's rows, of which a state is folded once they are verified.
 
-    What is read for a state is verified: each entry's signature, and its place.
+    Each entry's signature and its place are checked; public keys are all that it needs.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        signer: Signer,
-        clock: Clock,
-        trusted: Sequence[SSlibKey] = (),
-        name: str = "ledger",
-    ) -> None:
-        own = signer.public_key
-        assert isinstance(own, SSlibKey)
+    def __init__(self, engine: Engine, keys: Sequence[SSlibKey], name: str = "ledger") -> None:
         super().__init__(engine, name)
-        self.keys = {key.keyid: key for key in (own, *trusted)}
-        self._signer = signer
-        self._clock = clock
+        self.keys = {key.keyid: key for key in keys}
         self._states: dict[str, ModelState] = {}
         self._lock = threading.Lock()
-
-    def append(
-        self, events: Sequence[AnyEvent], *, expect_sequence: int | None = None
-    ) -> tuple[Recorded, ...]:
-        """Record ``events`` in one transaction; see the protocol."""
-        return self.append_all([(events, expect_sequence)])[0]
-
-    def append_all(
-        self, batches: Sequence[tuple[Sequence[AnyEvent], int | None]]
-    ) -> list[tuple[Recorded, ...]]:
-        """Record several batches, each as :meth:`append` would, with one sync of the disk.
-
-        What the outside is told of them is written to the outbox in the same transaction.
-
-        Raises:
-            As :meth:`append`; then none of the batches is recorded.
-        """
-        written: list[tuple[Recorded, ...]] = []
-        states: dict[str, ModelState] = {}
-        signed: list[Entry] = []
-        with spoken(f"append to {self.name}"), writing(self.engine) as connection:
-            head = _head(connection)
-            for events, expected in batches:
-                model = _model_of(events)
-                if model not in states:
-                    states[model] = self._catch_up(connection, model)
-                _compare(states[model], expected)
-                new = fold(model, events, states[model])
-                check_whole(new)
-                entries = self._sign(events, head, states[model].sequence)
-                signed += entries
-                states[model] = new
-                head = Head(entries[-1].sequence, entries[-1].hash)
-                written.append(tuple(recorded_of(entry) for entry in entries))
-            _insert(connection, signed)
-            note_events(connection, (told for new in written for r in new for told in outgoing(r)))
-        with self._lock:
-            self._states.update(states)
-        return written
-
-    def events(self, model: str | None = None) -> Iterator[Recorded]:
-        """Yield what is recorded, in order."""
-        for entry in self.entries(model):
-            yield recorded_of(entry)
 
     def state(self, model: str) -> ModelState:
         """Return the model's state, folded from its verified entries.
@@ -245,6 +199,68 @@ class DatabaseLedger(StoredEntries):
             )
         assert key is not None
         verify_signature(entry.envelope, key, entry.sequence)
+
+
+class DatabaseLedger(VerifiedEntries):
+    """The :class:`promotion_assets.audit.ledger.Ledger` on SQLAlchemy."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        signer: Signer,
+        clock: Clock,
+        trusted: Sequence[SSlibKey] = (),
+        name: str = "ledger",
+    ) -> None:
+        own = signer.public_key
+        assert isinstance(own, SSlibKey)
+        super().__init__(engine, (own, *trusted), name)
+        self._signer = signer
+        self._clock = clock
+
+    def append(
+        self, events: Sequence[AnyEvent], *, expect_sequence: int | None = None
+    ) -> tuple[Recorded, ...]:
+        """Record ``events`` in one transaction; see the protocol."""
+        return self.append_all([(events, expect_sequence)])[0]
+
+    def append_all(
+        self, batches: Sequence[tuple[Sequence[AnyEvent], int | None]]
+    ) -> list[tuple[Recorded, ...]]:
+        """Record several batches, each as :meth:`append` would, with one sync of the disk.
+
+        What the outside is told of them is written to the outbox in the same transaction.
+
+        Raises:
+            As :meth:`append`; then none of the batches is recorded.
+        """
+        written: list[tuple[Recorded, ...]] = []
+        states: dict[str, ModelState] = {}
+        signed: list[Entry] = []
+        with spoken(f"append to {self.name}"), writing(self.engine) as connection:
+            head = _head(connection)
+            for events, expected in batches:
+                model = _model_of(events)
+                if model not in states:
+                    states[model] = self._catch_up(connection, model)
+                _compare(states[model], expected)
+                new = fold(model, events, states[model])
+                check_whole(new)
+                entries = self._sign(events, head, states[model].sequence)
+                signed += entries
+                states[model] = new
+                head = Head(entries[-1].sequence, entries[-1].hash)
+                written.append(tuple(recorded_of(entry) for entry in entries))
+            _insert(connection, signed)
+            note_events(connection, (told for new in written for r in new for told in outgoing(r)))
+        with self._lock:
+            self._states.update(states)
+        return written
+
+    def events(self, model: str | None = None) -> Iterator[Recorded]:
+        """Yield what is recorded, in order."""
+        for entry in self.entries(model):
+            yield recorded_of(entry)
 
     def _sign(self, events: Sequence[AnyEvent], head: Head, model_sequence: int) -> list[Entry]:
         now = self._clock()
