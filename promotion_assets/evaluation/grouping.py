@@ -36,6 +36,20 @@ def groups_of(
 
 def group_names(frame: pd.DataFrame, group: Group, *, model: str = "") -> npt.NDArray[np.object_]:
     """Return the group name of every row for one attribute, dtype object, shape (rows,)."""
+    codes, names = group_codes(frame, group, model=model)
+    return np.array(names, dtype=object)[codes]
+
+
+def group_codes(
+    frame: pd.DataFrame, group: Group, *, model: str = ""
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return a code for every row and the codes' names; the last one is of rows without a value.
+
+    Two codes may have one name (the number 1 and the text ``1``).
+
+    Raises:
+        EvidenceMissing, UsageError: as :func:`groups_of`.
+    """
     if group.column not in frame.columns:
         raise EvidenceMissing(
             f"Grouping the evaluation rows of {model or 'a model'} by {group.label}",
@@ -44,7 +58,7 @@ def group_names(frame: pd.DataFrame, group: Group, *, model: str = "") -> npt.ND
         )
     column = frame[group.column]
     codes, names = _banded(column, group, model) if group.bands else _whole(column, group)
-    return np.array([*names, MISSING], dtype=object)[codes]
+    return np.where(codes < 0, len(names), codes), [*names, MISSING]
 
 
 def expected_names(group: Group) -> tuple[str, ...]:

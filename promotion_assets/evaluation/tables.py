@@ -142,7 +142,7 @@ def _canonical(column: pa.ChunkedArray | pa.Array, name: str, doing: str) -> pa.
     if isinstance(type_, pa.BaseExtensionType):
         type_ = type_.storage_type
         column = column.cast(type_)
-    target = _canonical_type(type_)
+    target = canonical_type(type_)
     if target is None:
         raise UsageError(
             doing,
@@ -154,7 +154,8 @@ def _canonical(column: pa.ChunkedArray | pa.Array, name: str, doing: str) -> pa.
     return _one_chunk(column if target == type_ else column.cast(target))
 
 
-def _canonical_type(type_: pa.DataType) -> pa.DataType | None:
+def canonical_type(type_: pa.DataType) -> pa.DataType | None:
+    """Return the type that columns of ``type_`` are brought to; ``None`` where there is none."""
     if pa.types.is_date(type_):
         return pa.timestamp("us")
     if pa.types.is_string(type_) or pa.types.is_string_view(type_) or pa.types.is_time(type_):
@@ -215,21 +216,22 @@ def _hash_array(digest: Any, array: pa.Array) -> None:
     if pa.types.is_null(array.type):
         return
     if array.null_count:
-        digest.update(_plain(array.is_null()))
+        digest.update(plain_bytes(array.is_null()))
         # What lies behind a missing value is whatever the writer left there.
-        array = array.fill_null(_zero(array.type))
+        array = array.fill_null(zero_of(array.type))
     if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
-        digest.update(_plain(pc.binary_length(array)))
+        digest.update(plain_bytes(pc.binary_length(array)))
         _, offsets, data = array.buffers()
         if data is not None and len(array):
             ends = np.frombuffer(offsets, dtype=np.int64)
             first, last = ends[array.offset], ends[array.offset + len(array)]
             digest.update(memoryview(data)[int(first) : int(last)])
         return
-    digest.update(_plain(array))
+    digest.update(plain_bytes(array))
 
 
-def _zero(type_: pa.DataType) -> pa.Scalar:
+def zero_of(type_: pa.DataType) -> pa.Scalar:
+    """Return what takes the place of a missing value in a digest."""
     if pa.types.is_large_string(type_) or pa.types.is_large_binary(type_):
         return pa.scalar("" if pa.types.is_large_string(type_) else b"", type_)
     if pa.types.is_temporal(type_):
@@ -237,7 +239,7 @@ def _zero(type_: pa.DataType) -> pa.Scalar:
     return pa.scalar(False) if pa.types.is_boolean(type_) else pa.scalar(0, type_)
 
 
-def _plain(array: pa.Array) -> memoryview:
+def plain_bytes(array: pa.Array) -> memoryview:
     """Return the values of an array without nulls as they lie, one after the other."""
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())

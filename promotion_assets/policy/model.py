@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.canonical import digest_of
+from promotion_assets.policy.evaluation import EvaluationPolicy
 from promotion_assets.policy.notifications import Notifications, Subscription, repeated
 from promotion_assets.policy.review import ReviewPolicy
 from promotion_assets.policy.rollout import RolloutPolicy
@@ -21,7 +22,7 @@ from promotion_assets.policy.watching import Nightly, WatchPolicy
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
 # Stanzas on which no evaluation depends.
-_NOT_JUDGED = {"review", "shadow", "notifications", "rollout", "serving", "watch"}
+_NOT_JUDGED = {"evaluation", "review", "shadow", "notifications", "rollout", "serving", "watch"}
 
 
 class Group(Strict):
@@ -143,6 +144,7 @@ class ModelPolicy(Strict):
         holdout_budget: candidates judged on one dataset version before the accuracy gate widens
             its interval.
         watch: which registered versions are judged.
+        evaluation: how rows are held; only what can change a figure is part of the digest.
         review: who approves what has passed, and how.
         shadow: what is asked of the shadow before.
         rollout: how traffic moves to what was approved.
@@ -161,6 +163,7 @@ class ModelPolicy(Strict):
     contract: str = "production"
     first_version: FirstVersion | None = None
     sandbox: Sandbox = Sandbox()
+    evaluation: EvaluationPolicy = EvaluationPolicy()
     gates: Annotated[Mapping[str, Mapping[str, JsonValue]], Field(min_length=1)]
     gate_paths: Mapping[str, str] = Field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
@@ -177,13 +180,23 @@ class ModelPolicy(Strict):
     notifications: tuple[Subscription, ...] = ()
     base: str = Field(default=".", exclude=True)
 
+    @model_validator(mode="after")
+    def _counted_tasks(self) -> ModelPolicy:
+        if self.evaluation.counted and self.task == "multiclass":
+            raise ValueError(
+                f"evaluation.engine {self.evaluation.engine} counts binary and regression models; "
+                "a multiclass model needs `engine: memory`"
+            )
+        return self
+
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical form, defaults included: what an evaluation pins.
 
         What comes after the evaluation has a digest of its own, :attr:`review_digest`.
         """
-        return digest_of(self.model_dump(mode="json", exclude=_NOT_JUDGED))
+        judged = self.model_dump(mode="json", exclude=_NOT_JUDGED)
+        return digest_of({**judged, **self.evaluation.judged_by})
 
     @property
     def review_digest(self) -> str:
