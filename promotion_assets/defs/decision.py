@@ -7,12 +7,12 @@ import dagster as dg
 from promotion_assets.decision.decide import Decision
 from promotion_assets.defs.checks import ALL_GATES_PASSED, check_spec
 from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, table
-from promotion_assets.defs.names import Names, gate_asset
+from promotion_assets.defs.names import REQUEST_TAG, Names, gate_asset
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
-from promotion_assets.lifecycle.events import ReviewRequested
+from promotion_assets.lifecycle.events import EvaluationFinished, ReviewRequested
+from promotion_assets.lifecycle.record import same_decision, same_question
 from promotion_assets.pipeline.promoting import record_decision, to_staging
-from promotion_assets.pipeline.review_notices import announcer
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.policy.model import ModelPolicy
 
@@ -80,22 +80,25 @@ def audit_record(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         evaluator = platform.evaluator(names.model)
         with spoken():
             made = evaluator.decision(context.partition_key)
-            entry = record_decision(evaluator, made)
+            stands = same_question if REQUEST_TAG in context.run.tags else same_decision
+            entry = record_decision(evaluator, made, stands=stands)
+            held = entry.event
+            assert isinstance(held, EvaluationFinished)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
                 "ledger_entry": entry.sequence,
                 "entry_hash": entry.hash,
-                "decision_digest": made.digest,
-                "verdict": dg.MetadataValue.md(_verdict(made)),
+                "decision_digest": held.decision_digest,
+                "verdict": dg.MetadataValue.md(_verdict(held.verdict, held.reason)),
             },
         )
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=ALL_GATES_PASSED,
-            passed=made.approved,
-            description=made.reason,
-            metadata={"reason": made.reason, "deciding_gates": ", ".join(made.deciding_gates)},
+            passed=held.verdict == "approved",
+            description=held.reason,
+            metadata={"reason": held.reason, "deciding_gates": ", ".join(held.deciding_gates)},
         )
 
     return _audit_record
@@ -137,7 +140,7 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
 def decision_metadata(made: Decision) -> Metadata:
     """Return what a decision shows: the verdict in a sentence, every gate in a table, the pins."""
     return {
-        "verdict": dg.MetadataValue.md(_verdict(made)),
+        "verdict": dg.MetadataValue.md(_verdict(made.verdict, made.reason)),
         "gates": table(
             [
                 {
@@ -164,6 +167,5 @@ def _requested(kept: Kept) -> str:
     return f"review requested of {'; '.join(said)}" if said else "no review was to be requested"
 
 
-def _verdict(made: Decision) -> str:
-    sign = "**APPROVED**" if made.approved else "**REJECTED**"
-    return f"{sign}: {made.reason}"
+def _verdict(verdict: str, reason: str) -> str:
+    return f"**{verdict.upper()}**: {reason}"

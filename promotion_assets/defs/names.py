@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+# On a run of the evaluation job: what asked for it. Such a run records one verdict on the same
+# version, dataset, policy and champion, however often it is started.
+REQUEST_TAG = "promotion/request"
+
 
 @dataclass(frozen=True)
 class Names:

@@ -1,16 +1,25 @@
 """The sensor that sees new versions in the registry and asks for their evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from promotion_assets.defs.names import Names
+from promotion_assets.defs.names import REQUEST_TAG, Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.errors import Unreachable
+from promotion_assets.pipeline.asking import TAG_LENGTH, Question
 from promotion_assets.pipeline.watching import Watch, look_for_versions
 
 MOST_RUNS_A_TICK = 25
+EVALUATION = {"promotion/job": "evaluate"}
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def new_versions(
@@ -18,10 +27,8 @@ def new_versions(
 ) -> dg.SensorDefinition:
     """Return the sensor over all models of the policy.
 
-    Its cursor is the highest version number seen of each model: numbers are free of gaps, while
-    timestamps are neither in order nor visible when they say. A version that was judged with the
-    dataset and policy of now is not asked for again, and the run key keeps a sensor that died
-    half way from asking twice.
+    Its cursor is the highest version number seen of each model, and what was asked for and is
+    not decided yet: a version is judged, and judged once, whatever dies in between.
     """
     by_model = {names.model: names for names in models}
 
@@ -38,33 +45,57 @@ def new_versions(
         seen = Watch.parse(context.cursor)
         try:
             found, seen = look_for_versions(
-                platform.open(), list(by_model), seen, most=MOST_RUNS_A_TICK
+                platform.open(),
+                list(by_model),
+                seen,
+                evaluations_of(context.instance),
+                most=MOST_RUNS_A_TICK,
             )
         except Unreachable as error:
             return dg.SkipReason(f"{error}")
-        requests = [
-            dg.RunRequest(
-                run_key=new.run_key,
-                job_name=by_model[new.model].job,
-                partition_key=new.version,
-                tags={
-                    "promotion/model": new.model[:255],
-                    "promotion/version": new.version,
-                    "promotion/reason": "new version in the registry",
-                },
-            )
-            for new in found
-        ]
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else seen.sentence(),
-            cursor=seen.dump(),
-            dynamic_partitions_requests=[
-                by_model[model].partitions.build_add_request(
-                    [new.version for new in found if new.model == model]
-                )
-                for model in dict.fromkeys(new.model for new in found)
-            ],
-        )
+        return requested(found, by_model, cursor=seen.dump(), otherwise=seen.sentence())
 
     return _new_versions
+
+
+def evaluations_of(instance: dg.DagsterInstance) -> Callable[[], Collection[tuple[str, str]]]:
+    """Return what gives model and version of every evaluation that is queued or runs."""
+
+    def _running() -> Collection[tuple[str, str]]:
+        wanted = dg.RunsFilter(statuses=_UNFINISHED, tags=EVALUATION)
+        tags = [run.tags for run in instance.get_runs(wanted)]
+        return {(t.get("promotion/model", ""), t.get("promotion/version", "")) for t in tags}
+
+    return _running
+
+
+def requested(
+    questions: Sequence[Question], by_model: Mapping[str, Names], *, cursor: str, otherwise: str
+) -> dg.SensorResult:
+    """Return the runs for ``questions``, with the partitions that they need."""
+    return dg.SensorResult(
+        run_requests=[request_of(question, by_model[question.model]) for question in questions],
+        skip_reason=None if questions else otherwise,
+        cursor=cursor,
+        dynamic_partitions_requests=[
+            by_model[model].partitions.build_add_request(
+                [question.version for question in questions if question.model == model]
+            )
+            for model in dict.fromkeys(question.model for question in questions)
+        ],
+    )
+
+
+def request_of(question: Question, names: Names) -> dg.RunRequest:
+    """Return the run for one question."""
+    return dg.RunRequest(
+        run_key=question.run_key,
+        job_name=names.job,
+        partition_key=question.version,
+        tags={
+            "promotion/model": question.model[:TAG_LENGTH],
+            "promotion/version": question.version,
+            "promotion/reason": question.reason[:255],
+            REQUEST_TAG: question.run_key,
+        },
+    )

@@ -54,6 +54,8 @@ class Event(Value):
 class GateSummary(Value):
     """One gate result in short, as stages, tags and tables show it."""
 
+        registered_at: when the version was registered, which tells it from one of the same number
+            of a registered model that was deleted and made again.
     gate: str
     outcome: str
     reason: str
@@ -65,6 +67,7 @@ class EvaluationFinished(Event):
     Attributes:
         decision: the whole decision as JSON; ``decision_digest`` is the SHA-256 of its
             canonical form.
+    registered_at: AwareDatetime | None = None
         metrics, champion_metrics: what was measured then of either version, by name.
         tags: what the registry's version is tagged with because of this decision.
     """

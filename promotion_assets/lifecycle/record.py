@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from promotion_assets.decision.decide import Decision
-from promotion_assets.errors import RegistryUnreachable, UsageError
+from promotion_assets.errors import Conflict, IntegrityError, RegistryUnreachable, UsageError
 from promotion_assets.gates.contract import GateResult
 from promotion_assets.lifecycle.events import EvaluationFinished, GateSummary, Recorded
 from promotion_assets.lifecycle.mirror import write_mirror
 from promotion_assets.lifecycle.ports import Ledger, Registry
 
 REASON_TAG_LENGTH = 500
+# Writers of one model that may come first before this one gives up.
+MOST_CONFLICTS = 20
 # Measured between both versions: their baseline is the champion's value of something else.
 _BETWEEN = {"improvement", "suspicious_improvement"}
 
 
 def evaluation_finished(
-    decision: Decision, *, auto_to_staging: bool = False, actor: str = "promotion"
+    decision: Decision,
+    *,
+    auto_to_staging: bool = False,
+    actor: str = "promotion",
+    registered_at: datetime | None = None,
 ) -> EvaluationFinished:
     """Return the event that carries ``decision``."""
     pins = decision.pins
@@ -31,6 +38,7 @@ def evaluation_finished(
         deciding_gates=decision.deciding_gates,
         reason=decision.reason,
         decided_at=decision.decided_at,
+        registered_at=registered_at,
         model_digest=pins.model_digest,
         dataset_digest=pins.dataset_digest,
         policy_digest=pins.policy_digest,
@@ -48,6 +56,29 @@ def evaluation_finished(
     )
 
 
+Stands = Callable[[EvaluationFinished, EvaluationFinished], bool]
+"""Whether the last evaluation of a version already says what another one would."""
+
+
+def same_decision(last: EvaluationFinished, new: EvaluationFinished) -> bool:
+    """Whether it is the very decision."""
+    return last.decision_digest == new.decision_digest
+
+
+def same_question(last: EvaluationFinished, new: EvaluationFinished) -> bool:
+    """Whether the same version was judged by the same, whatever came out."""
+    return all(
+        getattr(last, name) == getattr(new, name)
+        for name in (
+            "registered_at",
+            "model_digest",
+            "dataset_digest",
+            "policy_digest",
+            "champion_digest",
+        )
+    )
+
+
 def record_evaluation(
     ledger: Ledger,
     registry: Registry,
@@ -55,17 +86,26 @@ def record_evaluation(
     *,
     auto_to_staging: bool = False,
     actor: str = "promotion",
+    registered_at: datetime | None = None,
+    stands: Stands = same_decision,
 ) -> Recorded:
     """Append ``decision`` to the ledger and tag the version with it.
 
     The same decision is recorded once, however often this is called. A registry that does not
     answer loses nothing: the reconciler tags the version later.
 
+    Args:
+        registered_at: when the registry took the version in.
+        stands: where it says so, the version's last evaluation is returned and none is recorded.
+
     Raises:
+        Conflict: other writers of the model came first, again and again.
         LedgerUnreachable: nothing was recorded.
     """
-    event = evaluation_finished(decision, auto_to_staging=auto_to_staging, actor=actor)
-    recorded = _already(ledger, event) or ledger.append([event])[0]
+    event = evaluation_finished(
+        decision, auto_to_staging=auto_to_staging, actor=actor, registered_at=registered_at
+    )
+    recorded = _recorded_once(ledger, event, stands)
     try:
         write_mirror(registry, ledger.state(event.model), [event.version])
     except (RegistryUnreachable, UsageError):
@@ -90,19 +130,38 @@ def tags_for(decision: Decision, *, auto_to_staging: bool = False) -> dict[str, 
     return tags
 
 
-def _already(ledger: Ledger, event: EvaluationFinished) -> Recorded | None:
-    last = ledger.state(event.model).decision(event.version, event.segment)
-    if last is None or last.decision_digest != event.decision_digest:
-        return None
-    for recorded in ledger.events(event.model):
+def _recorded_once(ledger: Ledger, event: EvaluationFinished, stands: Stands) -> Recorded:
+    """Append ``event`` unless the last one stands, with nobody else's in between."""
+    for attempt in range(MOST_CONFLICTS):
+        state = ledger.state(event.model)
+        last = state.decision(event.version, event.segment)
+        if last is not None and stands(last, event):
+            return _entry_of(ledger, last)
+        try:
+            return ledger.append([event], expect_sequence=state.sequence)[0]
+        except Conflict:
+            if attempt == MOST_CONFLICTS - 1:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _entry_of(ledger: Ledger, last: EvaluationFinished) -> Recorded:
+    entry: Recorded | None = None
+    for recorded in ledger.events(last.model):
         found = recorded.event
         if (
             isinstance(found, EvaluationFinished)
-            and found.version == event.version
-            and found.decision_digest == event.decision_digest
+            and found.version == last.version
+            and found.decision_digest == last.decision_digest
         ):
-            return recorded
-    return None
+            entry = recorded
+    if entry is None:
+        raise IntegrityError(
+            f"looking up the decision on {last.model} version {last.version}",
+            "the ledger's state names it and no entry holds it",
+            "run `promotion audit verify`, and compare with a backup",
+        )
+    return entry
 
 
 def _headlines(

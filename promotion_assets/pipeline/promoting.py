@@ -10,17 +10,20 @@ from promotion_assets.evaluation.intake import take_candidate
 from promotion_assets.lifecycle.events import Recorded, Stage
 from promotion_assets.lifecycle.promotion import adopt as adopt_version
 from promotion_assets.lifecycle.promotion import promote as promote_version
-from promotion_assets.lifecycle.record import record_evaluation
+from promotion_assets.lifecycle.record import Stands, record_evaluation, same_decision
 from promotion_assets.lifecycle.transitions import Facts, Request, check_transition
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
 from promotion_assets.pipeline.production_facts import with_predecessor, with_review
 
 
-def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
+def record_decision(
+    evaluator: Evaluator, decision: Decision, *, stands: Stands = same_decision
+) -> Recorded:
     """Keep the decision's evidence, append it to the ledger, and tag the version with it.
 
-    Repeating changes nothing.
+    Repeating changes nothing. What returns is what the ledger holds: where the last evaluation
+    ``stands``, that one.
 
     Raises:
         StorageUnreachable, LedgerUnreachable: nothing was recorded.
@@ -37,6 +40,8 @@ def record_decision(evaluator: Evaluator, decision: Decision) -> Recorded:
         decision,
         auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
     )
+        registered_at=evaluator.candidate(decision.version).created_at,
+        stands=stands,
     evaluator.workspace.checkpointer.publish()
     return recorded
 

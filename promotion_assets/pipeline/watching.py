@@ -2,76 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from promotion_assets.canonical import digest_of
-from promotion_assets.lifecycle.stages import version_key
-from promotion_assets.pipeline.inputs import Inputs
+from promotion_assets.adapters.mlflow_registry import Registered
+from promotion_assets.adapters.registry_entries import Entry
+from promotion_assets.pipeline.asking import (
+    Asked,
+    Frozen,
+    Judged,
+    Question,
+    Running,
+    ask,
+    decision_on,
+    look_after,
+)
 from promotion_assets.pipeline.workspace import Workspace
 
-
-class Found(BaseModel):
-    """A version to be judged; ``run_key`` names the version and what it is judged by."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str
-    version: str
-    run_key: str
+# So many models a look are asked for whatever their entry says: clocks are not in order, and two
+# changes in one millisecond look like one.
+TAKING_TURNS = 3
 
 
-class Watch(BaseModel):
-    """How far each model's versions have been seen."""
+class Seen(Frozen):
+    """How far one model's versions have been seen.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        highest: number of the last version seen; versions have no gaps, timestamps no order.
+        created, updated: the stamp of the model's entry in the registry.
+        alias: the version that the policy's alias pointed to.
+    """
 
-    highest: dict[str, int] = Field(default_factory=dict)
+    highest: int = 0
+    created: int = 0
+    updated: int = 0
+    alias: str | None = None
+
+
+class Watch(Frozen):
+    """The cursor: how far was seen, what was asked for, and whose turn it is."""
+
+    models: dict[str, Seen] = Field(default_factory=dict)
+    asked: dict[str, tuple[Asked, ...]] = Field(default_factory=dict)
+    turn: int = 0
 
     @classmethod
     def parse(cls, cursor: str | None) -> Watch:
         """Read a cursor; an unreadable one begins from the start, which asks nothing twice."""
-        if not cursor:
-            return cls()
         try:
-            return cls.model_validate_json(cursor)
+            return cls.model_validate_json(cursor) if cursor else cls()
         except ValidationError:
             return cls()
 
     def dump(self) -> str:
         """Return the cursor as text."""
-        return self.model_dump_json()
+        return self.model_dump_json(exclude_defaults=True)
+
+    def in_turn(self, models: Sequence[str]) -> frozenset[str]:
+        """Return the models that are asked for in this look whatever their entry says."""
+        if len(models) <= TAKING_TURNS:
+            return frozenset(models)
+        places = ((self.turn * TAKING_TURNS + i) % len(models) for i in range(TAKING_TURNS))
+        return frozenset(models[place] for place in places)
 
     def sentence(self) -> str:
-        """Say up to where everything was seen."""
-        seen = ", ".join(f"{model} up to version {n}" for model, n in sorted(self.highest.items()))
-        return f"nothing new: {seen or 'no versions are registered'}"
+        """Say up to where everything was seen, and what is awaited."""
+        seen = [f"{model} up to version {s.highest}" for model, s in sorted(self.models.items())]
+        shown = ", ".join(seen[:10]) + (f" and {len(seen) - 10} more" if len(seen) > 10 else "")
+        awaited = sum(map(len, self.asked.values()))
+        more = f"; {awaited} decisions are awaited" if awaited else ""
+        return f"nothing new: {shown or 'no versions are registered'}{more}"
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """One look; ``room`` is how many more runs may be requested."""
+
+    workspace: Workspace
+    now: datetime
+    room: int
+
+    def at(self, model: str, entry: Entry | None, before: Seen | None, turn: bool) -> _Found:
+        """Return what of one model is to be judged, and how far was seen."""
+        if entry is None and not turn:
+            return _Found(before, ())
+        stamp = entry.stamp if entry else (before.created, before.updated) if before else (0, 0)
+        made_again = bool(before and before.created and stamp[0] != before.created)
+        if before is None or made_again:
+            before = Seen(highest=0 if made_again else self._champion(model))
+        watched = self.workspace.policy_of(model).watch
+        points = entry.aliases.get(watched.alias) if entry and watched.alias else before.alias
+        changed = stamp != (before.created, before.updated)
+        if not (changed or turn or points != before.alias):
+            return _Found(before, ())
+        found = self.workspace.registry.registered_after(model, before.highest)
+        taken = found[: self.room]
+        seen = Seen(
+            highest=int(taken[-1].version) if taken else before.highest,
+            created=stamp[0],
+            # Left as it was where something was left over, so that the next look comes back.
+            updated=stamp[1] if len(taken) == len(found) else before.updated,
+            alias=points,
+        )
+        asked = self._new(model, taken) if watched.judge == "registered" else []
+        if points is not None and points != before.alias:
+            asked += self._pointed_at(model, points, watched.alias or "", asked)
+        return _Found(seen, tuple(asked))
+
+    def _champion(self, model: str) -> int:
+        """Return the highest number of a champion: what is below can only come by a rollback."""
+        champions = self.workspace.ledger.state(model).champions.values()
+        return max((int(v) for v in champions if v.isdecimal()), default=0)
+
+    def _new(self, model: str, found: Sequence[Registered]) -> list[Asked]:
+        if not found:
+            return []
+        state, by = self.workspace.ledger.state(model), Judged.now(self.workspace, model)
+        reason = "new version in the registry"
+        return [
+            ask(state, version, by, reason, self.now)
+            for version in found
+            if decision_on(state, version) is None
+        ]
+
+    def _pointed_at(
+        self, model: str, version: str, alias: str, asked: Sequence[Asked]
+    ) -> list[Asked]:
+        found = self.workspace.registry.registration(model, version)
+        if found is None or version in {one.version for one in asked}:
+            return []
+        state, by = self.workspace.ledger.state(model), Judged.now(self.workspace, model)
+        last = decision_on(state, found)
+        if last is not None and by.stands_behind(last):
+            return []
+        return [ask(state, found, by, f"alias {alias} was moved to it", self.now)]
+
+
+@dataclass(frozen=True)
+class _Found:
+    seen: Seen | None
+    asked: tuple[Asked, ...]
 
 
 def look_for_versions(
-    workspace: Workspace, models: Sequence[str], seen: Watch, *, most: int
-) -> tuple[list[Found], Watch]:
-    """Return at most ``most`` versions to be judged, and how far was seen.
+    workspace: Workspace,
+    models: Sequence[str],
+    seen: Watch,
+    running: Running,
+    *,
+    most: int,
+) -> tuple[list[Question], Watch]:
+    """Return at most about ``most`` runs to be requested, and how far was seen.
 
-    Versions at or below a champion's number are not asked for: they can only come back by an
-    explicit rollback, which needs no judgement.
+    What it costs is what is new: one reading of the registry's entries, the versions of models
+    whose entry has changed and of a few whose turn it is, the history of models with something
+    to be judged.
+
+    Raises:
+        RegistryUnreachable, LedgerUnreachable: the next look comes back to all of it.
     """
-    found: list[Found] = []
-    highest = dict(seen.highest)
+    now = workspace.clock()
+    turn = seen.in_turn(models)
+    known = {model: (s.created, s.updated) for model, s in seen.models.items()}
+    entries = {e.model: e for e in workspace.registry.entries(known, sorted(turn))}
+    asked, questions = look_after(workspace, seen.asked, running, now, most=most)
+    reached: dict[str, Seen] = dict(seen.models)
     for model in models:
-        state = workspace.ledger.state(model)
-        inputs = Inputs(workspace.home, model, workspace.policy_of(model), workspace.environ)
-        champions = [int(v) for v in state.champions.values() if v.isdecimal()]
-        start = max([highest.get(model, 0), *(champions if model not in highest else [])])
-        for version in workspace.registry.versions_after(model, start):
-            if len(found) >= most:
-                break
-            highest[model] = version_key(version)[1]
-            dataset, policy = inputs.dataset_digest(), inputs.policy.digest
-            judged = state.decisions.get(version)
-            if judged and (judged.dataset_digest, judged.policy_digest) == (dataset, policy):
-                continue
-            key = digest_of([model, version, dataset, policy])
-            found.append(Found(model=model, version=version, run_key=key))
-    return found, Watch(highest=highest)
+        looking = _Looking(workspace, now, max(0, most - len(questions)))
+        found = looking.at(model, entries.get(model), seen.models.get(model), model in turn)
+        if found.seen is not None:
+            reached[model] = found.seen
+        new = _not_asked_yet(asked, model, found.asked)
+        if new:
+            asked[model] = (*asked.get(model, ()), *new)
+            questions += [Question.of(model, one) for one in new]
+    return questions, Watch(models=reached, asked=asked, turn=seen.turn + 1)
+
+
+def _not_asked_yet(
+    asked: Mapping[str, Sequence[Asked]], model: str, new: Sequence[Asked]
+) -> list[Asked]:
+    # A version of a model that was made again is another one, whatever its number.
+    awaited = {(one.version, one.registered) for one in asked.get(model, ())}
+    return [one for one in new if (one.version, one.registered) not in awaited]

@@ -19,8 +19,7 @@ from promotion_assets.adapters.registry_mirror import MirroringRegistry
 from promotion_assets.audit.checkpoint import Checkpointer, CheckpointPlace, FilePlace
 from promotion_assets.audit.ledger import Ledger
 from promotion_assets.errors import UsageError
-from promotion_assets.gates.catalogue import settings_models
-from promotion_assets.policy.load import load_policy
+from promotion_assets.pipeline.policy_cache import ReadPolicy, read_policy
 from promotion_assets.policy.model import ModelPolicy, Policy
 
 CONFIG_NAME = "promotion.yaml"
@@ -90,7 +89,16 @@ class Workspace:
     @cached_property
     def policy(self) -> Policy:
         """The validated policy."""
-        return load_policy(self.config, settings=settings_models, environ=self.environ)
+        return self._read_policy.policy
+
+    @property
+    def policy_digests(self) -> Mapping[str, str]:
+        """The digest of each model's policy."""
+        return self._read_policy.digests
+
+    @cached_property
+    def _read_policy(self) -> ReadPolicy:
+        return read_policy(self.config, self.environ)
 
     def policy_of(self, model: str) -> ModelPolicy:
         """Return the policy of ``model``.

@@ -1,0 +1,159 @@
+"""Evaluations that were asked for, kept until their decisions are in the ledger.
+
+A run may be killed, fail because MLflow is away, or never start; a decision is all that counts.
+So what was asked for is remembered, and asked for again where neither a decision nor a run is
+there. Waits double from half a minute to six hours and nothing is ever given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from promotion_assets.adapters.mlflow_registry import Registered
+from promotion_assets.canonical import digest_of
+from promotion_assets.lifecycle.events import EvaluationFinished
+from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.pipeline.inputs import Inputs
+from promotion_assets.pipeline.workspace import Workspace
+
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=6)
+# As much of a model's name as the tag of a run holds.
+TAG_LENGTH = 255
+
+Running = Callable[[], Collection[tuple[str, str]]]
+"""Gives model and version of every evaluation that is queued or runs."""
+
+
+class Frozen(BaseModel):
+    """Base of what stands in a cursor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Judged(Frozen):
+    """What a version is judged by: digests of dataset version and policy.
+
+    The dataset's is empty before the first one was taken in.
+    """
+
+    dataset: str
+    policy: str
+
+    @classmethod
+    def now(cls, workspace: Workspace, model: str) -> Judged:
+        """Return what is current for ``model``."""
+        policy = workspace.policy_of(model)
+        inputs = Inputs(workspace.home, model, policy, workspace.environ)
+        return cls(dataset=inputs.dataset_digest(), policy=workspace.policy_digests[model])
+
+    def stands_behind(self, decision: EvaluationFinished) -> bool:
+        """Whether ``decision`` was made on this."""
+        return (decision.dataset_digest, decision.policy_digest) == (self.dataset, self.policy)
+
+
+class Asked(Frozen):
+    """One evaluation that was asked for.
+
+    Attributes:
+        after: digest of the version's decision that was the last one then.
+        attempt: how often a run was asked for.
+        at: when it was last.
+    """
+
+    version: str
+    reason: str
+    registered: AwareDatetime
+    by: Judged
+    after: str = ""
+    attempt: int = 1
+    at: AwareDatetime
+
+    def answered_in(self, state: ModelState) -> bool:
+        """Whether a decision came since."""
+        last = state.decisions.get(self.version)
+        return last is not None and last.decision_digest != self.after
+
+    def due(self, now: datetime) -> bool:
+        """Whether to look after it; always where the clock has gone back behind the asking."""
+        wait = min(FIRST_WAIT * 2 ** min(self.attempt - 1, 16), LONGEST_WAIT)
+        return not self.at <= now < self.at + wait
+
+
+class Question(Frozen):
+    """A run to be requested; equal keys are one run, however often they are requested."""
+
+    model: str
+    version: str
+    reason: str
+    run_key: str
+
+    @classmethod
+    def of(cls, model: str, asked: Asked) -> Question:
+        """Return the run for ``asked``."""
+        parts = [asked.version, asked.registered.isoformat(), asked.by.dataset, asked.by.policy]
+        key = digest_of([model, *parts, asked.after, asked.attempt])
+        return cls(model=model, version=asked.version, reason=asked.reason, run_key=key)
+
+
+def decision_on(state: ModelState, found: Registered) -> EvaluationFinished | None:
+    """Return the last decision on this very version, not on an earlier one of its number."""
+    last = state.decisions.get(found.version)
+    if last is None or last.registered_at in (None, found.at):
+        return last
+    return None
+
+
+def ask(state: ModelState, found: Registered, by: Judged, reason: str, now: datetime) -> Asked:
+    """Return the first asking for a version."""
+    last = state.decisions.get(found.version)
+    return Asked(
+        version=found.version,
+        reason=reason,
+        registered=found.at,
+        by=by,
+        after="" if last is None else last.decision_digest,
+        at=now,
+    )
+
+
+def look_after(
+    workspace: Workspace,
+    asked: Mapping[str, Sequence[Asked]],
+    running: Running,
+    now: datetime,
+    *,
+    most: int,
+) -> tuple[dict[str, tuple[Asked, ...]], list[Question]]:
+    """Drop what is answered or gone, and ask again for what neither runs nor was decided.
+
+    Returns:
+        What is still open, and the runs to be requested, at most ``most``.
+    """
+    still: dict[str, tuple[Asked, ...]] = {}
+    again: list[Question] = []
+    alive: Collection[tuple[str, str]] | None = None
+    for model, open_ones in asked.items():
+        if not any(one.due(now) for one in open_ones):
+            still[model] = tuple(open_ones)
+            continue
+        state = workspace.ledger.state(model)
+        kept: list[Asked] = []
+        for one in open_ones:
+            if one.answered_in(state):
+                continue
+            alive = running() if alive is None else alive
+            if not one.due(now) or (model[:TAG_LENGTH], one.version) in alive or len(again) >= most:
+                kept.append(one)
+                continue
+            if workspace.registry.registration(model, one.version) is None:
+                continue
+            one = one.model_copy(update={"attempt": one.attempt + 1, "at": now})
+            kept.append(one)
+            again.append(Question.of(model, one))
+        if kept:
+            still[model] = tuple(kept)
+    return still, again
