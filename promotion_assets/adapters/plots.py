@@ -56,7 +56,7 @@ def roc(
     """Draw the ROC curve of the candidate, and of the champion where there is one."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    figure, axes = _canvas(4.6, 4.2)
+    figure, axes = canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color="#d5d9e2", linewidth=1)
     curves = [(champion, CHAMPION, "--", names[1]), (candidate, CANDIDATE, "-", names[0])]
     for scores, colour, style, name in curves:
@@ -74,7 +74,7 @@ def roc(
         )
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, loc="lower right", fontsize=9)
-    return _png(figure)
+    return as_png(figure)
 
 
 def intervals(
@@ -86,7 +86,7 @@ def intervals(
     cross where it failed, a diamond where it is inconclusive.
     """
     rows = [m for m in measurements if m.observed is not None]
-    figure, axes = _canvas(6.6, 0.9 + 0.32 * max(len(rows), 1))
+    figure, axes = canvas(6.6, 0.9 + 0.32 * max(len(rows), 1))
     for place, row in enumerate(rows):
         colour, marker = COLOURS[row.outcome], MARKERS[row.outcome]
         assert row.observed is not None
@@ -110,7 +110,7 @@ def intervals(
             fontsize=8,
         )
     axes.set_title(title, loc="left", fontsize=9.5, pad=14)
-    return _png(figure)
+    return as_png(figure)
 
 
 def bars(
@@ -123,7 +123,7 @@ def bars(
 ) -> bytes:
     """Draw horizontal bars, largest on top, at most ``most``; ``lines`` are labelled limits."""
     order = sorted(range(len(values)), key=lambda i: -values[i])[:most]
-    figure, axes = _canvas(6.4, 0.9 + 0.26 * max(len(order), 1))
+    figure, axes = canvas(6.4, 0.9 + 0.26 * max(len(order), 1))
     worst = max((limit for limit, _ in lines), default=float("inf"))
     kept = [values[i] for i in order]
     axes.barh(
@@ -143,7 +143,7 @@ def bars(
             fontsize=8,
         )
     axes.set_title(title, loc="left", fontsize=9.5, pad=14)
-    return _png(figure)
+    return as_png(figure)
 
 
 def latencies(
@@ -154,7 +154,7 @@ def latencies(
     names: tuple[str, str],
 ) -> bytes:
     """Draw the share of requests answered within a time, on a logarithmic axis."""
-    figure, axes = _canvas(5.6, 3.4)
+    figure, axes = canvas(5.6, 3.4)
     for times, colour, style, name in (
         (champion, CHAMPION, "--", names[1]),
         (candidate, CANDIDATE, "-", names[0]),
@@ -187,7 +187,7 @@ def latencies(
         )
     axes.set(xlabel="milliseconds (log scale)", ylabel="% of requests answered", ylim=(0, 101))
     axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return _png(figure)
+    return as_png(figure)
 
 
 def _row_label(row: Measurement) -> str:
@@ -195,7 +195,8 @@ def _row_label(row: Measurement) -> str:
     return f"{row.subject}{size}"
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return an empty picture of so many inches, in the style of all of them."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for side in ("top", "right"):
@@ -206,7 +207,8 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """Return a picture as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

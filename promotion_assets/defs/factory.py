@@ -19,6 +19,7 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.review import review, reviews_sensor
 from promotion_assets.defs.sensors import new_versions
+from promotion_assets.defs.shadow import shadow_job, shadow_report, shadows_sensor
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.policy.model import ModelPolicy, Policy
 
@@ -111,20 +112,24 @@ def promotion_definitions(
         for n in names
     }
     promoting = {n.model: promotion_job(n, assets) for n, assets in live.items()}
+    shadows = {n: [shadow_report(n, policy.models[n.model])] for n in names}
+    shadowing = {n.model: shadow_job(n, assets) for n, assets in shadows.items()}
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
     reconciling = reconcile_job(mirrors)
     return dg.Definitions(
         assets=_with_code_references(
             [
                 *(a for assets in by_model.values() for a in assets),
+                *(a for assets in shadows.values() for a in assets),
                 *(a for assets in live.values() for a in assets),
                 *mirrors,
             ]
         ),
-        jobs=[*jobs.values(), *promoting.values(), reconciling],
+        jobs=[*jobs.values(), *promoting.values(), *shadowing.values(), reconciling],
         sensors=[
             new_versions(names, jobs),
             reviews_sensor(names, promoting),
+            shadows_sensor(names, shadowing),
             reconcile_sensor(reconciling),
         ],
         resources={

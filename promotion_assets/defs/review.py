@@ -43,7 +43,7 @@ def review(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
                 "review",
                 "Who approved or rejected the version, when, with which answers and flags. With a "
                 "one-time token from the reviewers' page it completes a vote.",
-                deps=["staging"],
+                deps=["shadow_report"],
                 kinds={"sqlite"},
                 partitions=names.partitions,
             )

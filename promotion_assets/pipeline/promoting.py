@@ -15,6 +15,7 @@ from promotion_assets.lifecycle.transitions import Facts, Request, check_transit
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
 from promotion_assets.pipeline.production_facts import with_predecessor, with_review
+from promotion_assets.pipeline.shadowing import keep_shadows
 
 
 def record_decision(
@@ -131,6 +132,8 @@ def promote(
         facts_for(evaluator, request),
         workspace.clock(),
     )
+    if to is Stage.STAGING:
+        keep_shadows(workspace, evaluator.model)
     workspace.checkpointer.publish()
     return state.stage(version, evaluator.segment)
 

@@ -38,7 +38,8 @@ GRAPH = {
     "audit_record": {"decision"},
     "staging": {"audit_record"},
     "registry_mirror": {"staging"},
-    "review": {"staging"},
+    "shadow_report": {"staging"},
+    "review": {"shadow_report"},
     "production": {"review"},
     "promotion_record": {"production"},
 }
@@ -109,6 +110,13 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
         ("drift_gate", "meets_expectations"),
         ("schema_gate", "meets_expectations"),
         ("registry_mirror", "shows_what_the_ledger_says"),
+        ("shadow_report", "passed"),
+        ("shadow_report", "saw_enough"),
+        ("shadow_report", "answers"),
+        ("shadow_report", "decides_alike"),
+        ("shadow_report", "groups_alike"),
+        ("shadow_report", "scores_alike"),
+        ("shadow_report", "fast_enough"),
     }
     assert [key for key, spec in checks.items() if spec.blocking] == [
         ("audit_record", "all_gates_passed")
@@ -122,6 +130,7 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
     job = definitions.resolve_job_def("evaluate_credit_risk")
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH) - {
         "registry_mirror",
+        "shadow_report",
         "review",
         "production",
         "promotion_record",

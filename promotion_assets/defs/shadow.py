@@ -1,0 +1,215 @@
+"""The shadow in Dagster: a report a version, its checks, and what makes it now and then."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from promotion_assets.adapters.plots import as_markdown
+from promotion_assets.defs.checks import PASSED, check_spec
+from promotion_assets.defs.metadata import Materialized, Metadata, check_metadata, gate_metadata
+from promotion_assets.defs.names import Names
+from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.spec import asset_spec, spoken
+from promotion_assets.errors import PromotionError, Unreachable
+from promotion_assets.gates.contract import Measurement, Outcome
+from promotion_assets.gates.verdict import worst
+from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, ShadowReported
+from promotion_assets.pipeline.event_source import event_log
+from promotion_assets.pipeline.shadow_pictures import shadow_pictures
+from promotion_assets.pipeline.shadow_reporting import keep_report, make_report, running_shadows
+from promotion_assets.pipeline.shadowing import keep_shadows
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.policy.model import ModelPolicy
+from promotion_assets.rollout.shadow_report import ShadowReport
+
+# Check by check: the numbers that it looks at, and the question that it puts.
+CHECKS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "saw_enough": (("pairs", "hours", "drops"), "Did it see enough requests, for long enough?"),
+    "answers": (("errors",), "Does it answer what it is asked?"),
+    "decides_alike": (("disagreement", "shift"), "How differently does it decide?"),
+    "groups_alike": (("group_shift",), "Does any group fare differently under it?"),
+    "scores_alike": (("psi",), "Are its scores distributed as the champion's?"),
+    "fast_enough": (("latency_change",), "How much slower is it?"),
+}
+
+
+def shadow_report(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
+    """Return the asset that is a version's shadow report."""
+    key = names.key("shadow_report")
+
+    @dg.multi_asset(
+        name=names.step("shadow_report"),
+        specs=[
+            asset_spec(
+                names,
+                policy,
+                "shadow_report",
+                "How the version answers copies of live requests beside the champion: decisions "
+                "in total and by group, scores, errors, times, and labels that have matured. "
+                "A report that says something new is recorded and signed.",
+                deps=["staging"],
+                kinds={"python"},
+                partitions=names.partitions,
+            )
+        ],
+        check_specs=[
+            check_spec(PASSED, key, "May reviewers be asked?", partitions=names.partitions),
+            *(
+                check_spec(name, key, question, partitions=names.partitions)
+                for name, (_, question) in CHECKS.items()
+            ),
+        ],
+        partitions_def=names.partitions,
+    )
+    def _shadow_report(
+        context: dg.AssetExecutionContext, platform: Platform
+    ) -> Iterator[Materialized | dg.AssetCheckResult]:
+        workspace, version = platform.workspace, context.partition_key
+        with spoken():
+            report = make_report(workspace, event_log(workspace), names.model, version)
+            recorded = keep_report(workspace, report)
+        yield dg.MaterializeResult(
+            asset_key=key, metadata=_shown(report, policy, recorded, workspace)
+        )
+        yield _passed(key, report)
+        for name, (numbers, _) in CHECKS.items():
+            found = [m for m in report.result.measurements if m.name in numbers]
+            yield _checked(key, name, found)
+
+    return _shadow_report
+
+
+def shadow_job(names: Names, assets: Sequence[dg.AssetsDefinition]) -> Any:
+    """Return the job that makes the report of one version."""
+    return dg.define_asset_job(
+        f"shadow_{names.slug}",
+        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
+        executor_def=dg.in_process_executor,
+        description=f"Reports how a shadow of {names.model} answers beside the champion.",
+    )
+
+
+def shadows_sensor(
+    models: Sequence[Names], jobs: Mapping[str, Any], *, interval_seconds: int = 60
+) -> dg.SensorDefinition:
+    """Return the sensor that begins and ends shadows, and has their reports made.
+
+    A report is asked for once in every ``report_hours``: its run key names the hour.
+    """
+    by_model = {names.model: names for names in models}
+
+    @dg.sensor(
+        name="shadows",
+        jobs=list(jobs.values()),
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Begins and ends shadows as stages change; has their reports made.",
+    )
+    def _shadows(
+        context: dg.SensorEvaluationContext, platform: Platform
+    ) -> dg.SensorResult | dg.SkipReason:
+        workspace = platform.open()
+        requests: list[dg.RunRequest] = []
+        said: list[str] = []
+        partitions: dict[str, list[str]] = {}
+        for model in by_model:
+            try:
+                said += [f"{model}: {what}" for what in keep_shadows(workspace, model)]
+                versions = [v for s, v in running_shadows(workspace, model) if s == DEFAULT_SEGMENT]
+            except Unreachable as error:
+                return dg.SkipReason(str(error))
+            except PromotionError as error:
+                said.append(f"{model}: {error}")
+                continue
+            asked = [_request(workspace, model, v, jobs[model]) for v in versions]
+            requests += asked
+            if asked:
+                partitions[model] = versions
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else ("; ".join(said) or "no shadow runs")[:1000],
+            dynamic_partitions_requests=[
+                by_model[model].partitions.build_add_request(versions)
+                for model, versions in partitions.items()
+            ],
+        )
+
+    return _shadows
+
+
+def _request(workspace: Workspace, model: str, version: str, job: Any) -> dg.RunRequest:
+    slot = _slot(workspace.clock(), workspace.policy_of(model).shadow.report_hours)
+    return dg.RunRequest(
+        run_key=f"shadow:{model}:{version}:{slot}",
+        job_name=job.name,
+        partition_key=version,
+        tags={"promotion/version": version, "promotion/reason": "a shadow runs"},
+    )
+
+
+def _slot(now: datetime, hours: float) -> int:
+    return int(now.timestamp() // (hours * 3600))
+
+
+def _shown(
+    report: ShadowReport,
+    policy: ModelPolicy,
+    recorded: ShadowReported | None,
+    workspace: Workspace,
+) -> Metadata:
+    pictures = {
+        name: as_markdown(p.png, p.description)
+        for name, p in shadow_pictures(report, policy).items()
+    }
+    shown = gate_metadata(report.result, pictures)
+    shown["pairs"] = report.pairs
+    shown["against champion"] = report.champion
+    if report.first and report.last:
+        shown["seen"] = (
+            f"{report.first.isoformat(timespec='minutes')} to "
+            f"{report.last.isoformat(timespec='minutes')}"
+        )
+    standing = workspace.ledger.state(report.model).shadows.get((report.segment, report.version))
+    shown["ledger"] = (
+        f"recorded just now as {recorded.report_digest[:12]}"
+        if recorded
+        else f"nothing new since {standing.report_digest[:12]} ({standing.outcome})"
+        if standing
+        else "nothing recorded yet: no verdict so far"
+    )
+    return shown
+
+
+def _passed(key: dg.AssetKey, report: ShadowReport) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=PASSED,
+        passed=report.passed,
+        severity=_severity(report.result.outcome),
+        description=report.result.reason,
+        metadata=check_metadata(report.result),
+    )
+
+
+def _checked(key: dg.AssetKey, name: str, found: Sequence[Measurement]) -> dg.AssetCheckResult:
+    """Absence does not pass: what was not measured is not known to be well."""
+    outcome = worst(m.outcome for m in found)
+    deciding = [m for m in found if m.outcome is outcome]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=outcome is Outcome.PASSED,
+        severity=_severity(outcome),
+        description=deciding[0].reason if outcome and deciding else "nothing was held to a limit",
+        metadata={
+            f"{m.name} {m.subject}": m.observed for m in found[:20] if m.observed is not None
+        },
+    )
+
+
+def _severity(outcome: Outcome | None) -> dg.AssetCheckSeverity:
+    """What is not settled yet is a warning; what is shown to be wrong is an error."""
+    failed = outcome in (Outcome.FAILED, Outcome.ERROR)
+    return dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN
