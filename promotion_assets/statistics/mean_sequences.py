@@ -29,64 +29,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
-from promotion_assets.statistics.checks import Floats, as_alpha, as_finite, as_tally
+from promotion_assets.statistics.checks import Floats, as_alpha
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.evalues import EValue, no_evidence
+from promotion_assets.statistics.moments import MeanCounts, Moments
 
 #: Non-zero values in each arm below which nothing is said.
 FLOOR = 20
 #: Effective units, ``n m / (n + m)``, at which the intervals are tightest.
 TUNED_FOR = 500.0
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Sufficient statistics of one arm's values.
-
-    Attributes:
-        n: units.
-        total, squares: sum of the values, and of their squares.
-        nonzero: values that are not 0.
-    """
-
-    n: int
-    total: float
-    squares: float
-    nonzero: int
-
-    def __post_init__(self) -> None:
-        n, nonzero = as_tally(self.n, "n"), as_tally(self.nonzero, "nonzero")
-        if not (math.isfinite(self.total) and math.isfinite(self.squares)):
-            raise ValueError(f"total {self.total!r} and squares {self.squares!r} must be finite")
-        if nonzero > n:
-            raise ValueError(f"nonzero ({nonzero}) exceed the {n} values")
-        if self.total**2 > n * self.squares * (1 + 1e-9):
-            raise ValueError(
-                f"{n} values with a sum of {self.total} cannot have squares of {self.squares}"
-            )
-
-
-@dataclass(frozen=True)
-class MeanCounts:
-    """Both arms of one row of traffic."""
-
-    candidate: Moments
-    stable: Moments
-
-
-def winsorise(values: npt.ArrayLike, low: float, high: float) -> Floats:
-    """Return ``values`` moved to ``low`` or ``high`` where they lie beyond."""
-    if not low < high:
-        raise ValueError(f"the lower limit must lie below the upper, got {low!r} and {high!r}")
-    return np.clip(as_finite(values, "values"), low, high)
-
-
-def moments(values: npt.ArrayLike) -> Moments:
-    """Return the sufficient statistics of values, which may be none; NaN is refused."""
-    if np.size(values) == 0:
-        return Moments(0, 0.0, 0.0, 0)
-    array = as_finite(values, "values")
-    return Moments(len(array), float(array.sum()), float(array @ array), int((array != 0).sum()))
 
 
 def mean_sequence(
@@ -98,7 +49,7 @@ def mean_sequence(
 ) -> Estimate:
     """Return one arm's mean with bounds that hold at all looks at once; open below the floor."""
     method = "normal-mixture confidence sequence"
-    tuning = _tuning(alpha, tuned_for)
+    parameter = tuning(alpha, tuned_for)
     value = values.total / values.n if values.n else math.nan
     if values.n < 2 or values.nonzero < floor:
         return Estimate(
@@ -111,7 +62,7 @@ def mean_sequence(
             math.nan,
         )
     error = math.sqrt(_squared_deviations(values) / (values.n - 1) / values.n)
-    reach = _reach(values.n / tuning, alpha) * error
+    reach = _reach(values.n / parameter, alpha) * error
     return Estimate(value, value - reach, value + reach, 1.0 - alpha, values.n, method, error)
 
 
@@ -128,7 +79,7 @@ def mean_difference_sequence(
     are open, the p-value is 1 and ``method`` says how many values are missing.
     """
     score = _score(rows)
-    tuning = _tuning(alpha, tuned_for)
+    parameter = tuning(alpha, tuned_for)
     method = "normal-mixture confidence sequence, stratified by row"
     low, high, p_value, error, gap = -math.inf, math.inf, 1.0, math.nan, math.nan
     if score.weight > 0.0:
@@ -137,9 +88,9 @@ def mean_difference_sequence(
         method = _too_few(method, score.nonzero, floor)
     elif score.variance > 0.0:
         error = math.sqrt(score.variance) / score.weight
-        reach = _reach(score.weight / tuning, alpha) * error
+        reach = _reach(score.weight / parameter, alpha) * error
         low, high = gap - reach, gap + reach
-        p_value = math.exp(-max(0.0, float(log_e(gap / error, score.weight / tuning))))
+        p_value = math.exp(-max(0.0, float(log_e(gap / error, score.weight / parameter))))
     arms = [[getattr(row, arm) for row in rows] for arm in ("candidate", "stable")]
     first, second = (_mean(arm) for arm in arms)
     n = sum(values.n for arm in arms for values in arm)
@@ -191,6 +142,37 @@ def log_e_one_sided(z: npt.ArrayLike, time: npt.ArrayLike) -> Floats:
     return np.asarray(log_e(z, u) + math.log(2.0) + log_ndtr(z * np.sqrt(u / (1.0 + u))))
 
 
+def row_scores(
+    n: Floats, total: Floats, squares: Floats, m: Floats, other: Floats, other_squares: Floats
+) -> Floats:
+    """Return what each row adds, on a last axis: weighted difference, variance, weight.
+
+    The variance comes twice, with each arm's own and with both arms' pooled one. A row with fewer
+    than two units in an arm adds nothing.
+
+    Args:
+        n, total, squares: candidate's units, and sums of their values and squares.
+        m, other, other_squares: the same of the stable arm.
+    """
+    told = (n >= 2) & (m >= 2)
+    a, b = np.where(told, n, 2.0), np.where(told, m, 2.0)
+    h = a * b / (a + b)
+    spread_one = np.maximum(squares - total**2 / a, 0.0)
+    spread_two = np.maximum(other_squares - other**2 / b, 0.0)
+    own = h * h * (spread_one / (a - 1) / a + spread_two / (b - 1) / b)
+    pooled = h * (spread_one + spread_two) / (a + b - 2)
+    parts = np.stack([h * (total / a - other / b), own, pooled, h], axis=-1)
+    return np.where(told[..., None], parts, 0.0)
+
+
+def tuning(alpha: float, tuned_for: float) -> float:
+    """Return the mixture's parameter that is best at ``tuned_for`` units (Howard, section 3.5)."""
+    if not (math.isfinite(tuned_for) and tuned_for > 0.0):
+        raise ValueError(f"tuned_for must be a positive number of units, got {tuned_for!r}")
+    level = 2.0 * math.log(1.0 / as_alpha(alpha))
+    return tuned_for / (level + math.log1p(level))
+
+
 @dataclass(frozen=True)
 class _Score:
     """Weighted sum of the rows' differences, its variance, the weights, and what the floor sees."""
@@ -203,17 +185,13 @@ class _Score:
 
 
 def _score(rows: Sequence[MeanCounts]) -> _Score:
-    total = own = pooled = weight = 0.0
-    for row in rows:
-        one, two = row.candidate, row.stable
-        if one.n < 2 or two.n < 2:
-            continue
-        h = one.n * two.n / (one.n + two.n)
-        spread_one, spread_two = _squared_deviations(one), _squared_deviations(two)
-        total += h * (one.total / one.n - two.total / two.n)
-        own += h * h * (spread_one / (one.n - 1) / one.n + spread_two / (two.n - 1) / two.n)
-        pooled += h * (spread_one + spread_two) / (one.n + two.n - 2)
-        weight += h
+    pairs = [(row.candidate, row.stable) for row in rows]
+    columns = [
+        np.array([float(getattr(pair[arm], name)) for pair in pairs])
+        for arm in (0, 1)
+        for name in ("n", "total", "squares")
+    ]
+    total, own, pooled, weight = row_scores(*columns).sum(axis=0).tolist()
     nonzero = min(
         sum(row.candidate.nonzero for row in rows), sum(row.stable.nonzero for row in rows)
     )
@@ -225,7 +203,7 @@ def _one_sided(
     rows: Sequence[MeanCounts], sign: float, alpha: float, tuned_for: float, floor: int
 ) -> EValue:
     score = _score(rows)
-    tuning = _tuning(alpha, tuned_for)
+    parameter = tuning(alpha, tuned_for)
     method = "normal-mixture e-process, stratified by row, mean not " + (
         "higher" if sign > 0 else "lower"
     )
@@ -234,20 +212,12 @@ def _one_sided(
     if score.variance == 0.0:
         return no_evidence(alpha, f"{method}; no value differs")
     z = sign * score.total / math.sqrt(score.variance)
-    return EValue(float(log_e_one_sided(z, score.weight / tuning)), alpha, score.units, method)
+    return EValue(float(log_e_one_sided(z, score.weight / parameter)), alpha, score.units, method)
 
 
 def _reach(time: float, alpha: float) -> float:
     """Return how many standard errors the bounds lie away: where the e-value is ``1 / alpha``."""
     return math.sqrt((1.0 + time) / time * (2.0 * math.log(1.0 / alpha) + math.log1p(time)))
-
-
-def _tuning(alpha: float, tuned_for: float) -> float:
-    """Return the mixture's parameter that is best at ``tuned_for`` units (Howard, section 3.5)."""
-    if not (math.isfinite(tuned_for) and tuned_for > 0.0):
-        raise ValueError(f"tuned_for must be a positive number of units, got {tuned_for!r}")
-    level = 2.0 * math.log(1.0 / as_alpha(alpha))
-    return tuned_for / (level + math.log1p(level))
 
 
 def _squared_deviations(values: Moments) -> float:

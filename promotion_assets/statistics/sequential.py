@@ -34,15 +34,12 @@ from promotion_assets.statistics.group_sequential import (
     boundaries,
 )
 from promotion_assets.statistics.mean_sequences import (
-    MeanCounts,
-    Moments,
     mean_difference_sequence,
     mean_higher,
     mean_lower,
     mean_sequence,
-    moments,
-    winsorise,
 )
+from promotion_assets.statistics.moments import MeanCounts, Moments, moments, winsorise
 from promotion_assets.statistics.paired_counts import paired_change, paired_harm
 from promotion_assets.statistics.sample_ratio import ArmCounts, sample_ratio
 

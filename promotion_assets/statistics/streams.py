@@ -1,0 +1,119 @@
+"""Synthetic traffic of two arms, look by look, for many runs at once.
+
+What a policy is tried on before it is trusted: counts as a rollout would see them, with a fault put
+in. Everything random comes from the generator that is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from promotion_assets.statistics.checks import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Counts of what came between one look and the next.
+
+    Attributes:
+        shares: planned share of the candidate at each look, shape (looks,). Looks in a row with
+            one share are one step.
+        units_candidate, units_stable: shape (runs, looks).
+        events_candidate, events_stable: units that had the event, same shape.
+    """
+
+    shares: Floats
+    units_candidate: Ints
+    units_stable: Ints
+    events_candidate: Ints
+    events_stable: Ints
+
+
+def draw_units(
+    rng: np.random.Generator,
+    *,
+    runs: int,
+    shares: npt.ArrayLike,
+    units: npt.ArrayLike,
+    realised: npt.ArrayLike | None = None,
+) -> tuple[Ints, Ints]:
+    """Return units of candidate and stable, each assigned by chance, shape (runs, looks).
+
+    Args:
+        shares: of the candidate at each look, shape (looks,).
+        units: arriving at each look in both arms, one number or one for each look.
+        realised: shares at which units really arrive, where they are not the planned ones.
+    """
+    planned = np.asarray(shares, dtype=np.float64)
+    true = planned if realised is None else np.asarray(realised, dtype=np.float64)
+    arriving = np.broadcast_to(np.asarray(units, dtype=np.int64), (runs, len(planned)))
+    candidate = rng.binomial(arriving, np.broadcast_to(true, arriving.shape))
+    return candidate, arriving - candidate
+
+
+def draw_events(
+    rng: np.random.Generator,
+    *,
+    runs: int,
+    shares: npt.ArrayLike,
+    units: npt.ArrayLike,
+    base: npt.ArrayLike,
+    ratio: npt.ArrayLike = 1.0,
+    realised: npt.ArrayLike | None = None,
+) -> Stream:
+    """Return a stream in which the candidate's rate is ``ratio`` times the base rate.
+
+    Args:
+        shares, units, realised: as in :func:`draw_units`.
+        base: rate of the event in the stable arm, one number or one for each look.
+        ratio: one number or one for each look: a fault that sets in later is a 1 before.
+    """
+    candidate, stable = draw_units(rng, runs=runs, shares=shares, units=units, realised=realised)
+    rate = np.broadcast_to(np.asarray(base, dtype=np.float64), candidate.shape)
+    worse = np.minimum(rate * np.asarray(ratio, dtype=np.float64), 1.0)
+    return Stream(
+        np.asarray(shares, dtype=np.float64),
+        candidate,
+        stable,
+        rng.binomial(candidate, worse),
+        rng.binomial(stable, rate),
+    )
+
+
+def draw_exceedances(
+    rng: np.random.Generator,
+    *,
+    runs: int,
+    shares: npt.ArrayLike,
+    units: npt.ArrayLike,
+    stable: Sequence[float],
+    candidate: Sequence[float],
+) -> tuple[Stream, ...]:
+    """Return one stream for each of several thresholds that the same units are held against.
+
+    Args:
+        shares, units: as in :func:`draw_units`.
+        stable, candidate: probability to exceed each threshold, thresholds ascending, so the
+            probabilities descend.
+    """
+    for rates in (stable, candidate):
+        if list(rates) != sorted(rates, reverse=True):
+            raise ValueError(f"a higher threshold cannot be exceeded more often: {tuple(rates)}")
+    one, two = draw_units(rng, runs=runs, shares=shares, units=units)
+    over = [_nested(rng, arm, rates) for arm, rates in ((one, candidate), (two, stable))]
+    planned = np.asarray(shares, dtype=np.float64)
+    return tuple(Stream(planned, one, two, above, also) for above, also in zip(*over, strict=True))
+
+
+def _nested(rng: np.random.Generator, units: Ints, rates: Sequence[float]) -> list[Ints]:
+    """Return how many exceed each threshold: each a part of those that exceed the one before."""
+    found, before, at_before = [], units, 1.0
+    for rate in rates:
+        before = rng.binomial(before, rate / at_before if at_before > 0.0 else 0.0)
+        at_before = rate
+        found.append(before)
+    return found
