@@ -46,7 +46,6 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     \b
     promotion review list --json
     """
-    from promotion_assets.pipeline.review_notices import announcer
     from promotion_assets.pipeline.review_requests import keep_requests
     from promotion_assets.pipeline.reviewing import ReviewDesk
 
@@ -54,7 +53,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     problems = [
         f"{model}: {problem}"
         for model in opened.policy.models
-        for problem in keep_requests(opened, model, announcer(opened)).problems
+        for problem in keep_requests(opened, model).problems
     ]
     queue = ReviewDesk(opened).queue()
     if as_json:

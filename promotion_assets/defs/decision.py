@@ -130,7 +130,7 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
             sentence, stage = to_staging(
                 evaluator, context.partition_key, actor=f"dagster run {context.run.run_id}"
             )
-            asked = keep_requests(evaluator.workspace, names.model, announcer(evaluator.workspace))
+            asked = keep_requests(evaluator.workspace, names.model)
         shown = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
         return dg.MaterializeResult(asset_key=key, metadata=shown)
 

@@ -13,7 +13,6 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, ReviewDecided
-from promotion_assets.pipeline.review_notices import announcer
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.pipeline.reviewing import ReviewDesk
 from promotion_assets.pipeline.workspace import Workspace
@@ -58,7 +57,7 @@ def review(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
             if config.one_time_token:
                 desk = ReviewDesk(platform.workspace)
                 desk.redeem(config.one_time_token, "dagster", of=(names.model, version))
-            keep_requests(platform.workspace, names.model, announcer(platform.workspace))
+            keep_requests(platform.workspace, names.model)
         state = platform.workspace.ledger.state(names.model)
         votes = state.reviews.get((DEFAULT_SEGMENT, version), ())
         return dg.MaterializeResult(asset_key=key, metadata=_shown(votes, policy))
@@ -91,7 +90,7 @@ def reviews_sensor(
         workspace = platform.open()
         for model, names in by_model.items():
             try:
-                kept = keep_requests(workspace, model, announcer(workspace))
+                kept = keep_requests(workspace, model)
             except Unreachable as error:
                 return dg.SkipReason(str(error))
             except PromotionError as error:

@@ -1,53 +1,52 @@
-"""What reviewers are told of a request, and where."""
+"""What reviewers are told of a request, in Slack's markup."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
-from promotion_assets.adapters.slack import Slack
-from promotion_assets.lifecycle.events import ReviewReminded, ReviewRequested
-from promotion_assets.pipeline.review_requests import Announce
+from promotion_assets.notification.outgoing import OutgoingEvent
 from promotion_assets.pipeline.workspace import Workspace
 
 URL = "PROMOTION_REVIEW_URL"
 
 
-def announcer(workspace: Workspace) -> Announce:
-    """Return what tells reviewers, or tells nobody where no channel is configured."""
-    slack = Slack.configured(workspace.environ)
+def notice(workspace: Workspace, event: OutgoingEvent) -> str:
+    """Return the message: whose turn it is, the gates in short, the page and the commands.
 
-    def announce(event: ReviewRequested | ReviewReminded) -> None:
-        if slack is not None:
-            slack.post(notice(workspace, event))
+    Args:
+        event: ``REVIEW_REQUESTED`` or ``REVIEW_REMINDED``.
 
-    return announce
-
-
-def notice(workspace: Workspace, event: ReviewRequested | ReviewReminded) -> str:
-    """Return the message: whose turn it is, the gates in short, the page and the commands."""
-    name = f"{event.model} version {event.version}"
-    if isinstance(event, ReviewReminded) and event.what == "expired":
+    Raises:
+        UsageError: the policy does not name the model (any more).
+        LedgerUnreachable, IntegrityError: the ledger cannot be read.
+    """
+    model, version = event.model, event.version
+    name = f"{safe(model)} version {safe(version)}"
+    if event.data.get("what") == "expired":
         return f"The review of {name} expired without a decision; the next in turn are asked."
-    policy = workspace.policy_of(event.model)
-    turn = ", ".join(_called(policy.review.reviewer(w), w) for w in event.assigned) or "nobody"
-    begin = "waits for review" if isinstance(event, ReviewRequested) else "still waits for review"
-    lines = [f"*{name}* {begin}; it is the turn of {turn}."]
-    decision = workspace.ledger.state(event.model).decision(event.version, event.segment)
+    policy = workspace.policy_of(model)
+    assigned = event.data.get("assigned")
+    whose = [str(w) for w in assigned] if isinstance(assigned, Sequence) else []
+    turn = ", ".join(_called(policy.review.reviewer(w), w) for w in whose) or "nobody"
+    begin = "waits" if event.type == "REVIEW_REQUESTED" else "still waits"
+    lines = [f"*{name}* {begin} for review; it is the turn of {turn}."]
+    decision = workspace.ledger.state(model).decision(version, event.segment)
     for gate in decision.gates if decision else ():
-        lines.append(f"• {_safe(gate.gate)}: {gate.outcome}, {_safe(gate.reason)[:200]}")
+        lines.append(f"• {safe(gate.gate)}: {gate.outcome}, {safe(gate.reason)[:200]}")
     url = workspace.environ.get(URL, "").rstrip("/")
     if url:
-        place = f"models/{quote(event.model, safe='')}/versions/{quote(event.version, safe='')}"
+        place = f"models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
         lines.append(f"<{url}/{place}|Read the evidence and decide>")
-    lines.append(f"`/approve-model {event.model} {event.version}` or `/reject-model … REASON`")
+    lines.append(f"`/approve-model {safe(model)} {safe(version)}` or `/reject-model … REASON`")
     return "\n".join(lines)
+
+
+def safe(text: str) -> str:
+    """Return text in which Slack sees no mention and no link."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _called(entry: object, name: str) -> str:
     slack = getattr(entry, "slack", None)
-    return f"<@{slack.partition('/')[2]}>" if slack else _safe(name)
-
-
-def _safe(text: str) -> str:
-    """Return text in which Slack sees no mention and no link."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"<@{slack.partition('/')[2]}>" if slack else safe(name)

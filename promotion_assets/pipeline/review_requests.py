@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from promotion_assets.errors import Conflict, PromotionError
@@ -21,8 +20,6 @@ from promotion_assets.pipeline.review_case import gather
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.review.requests import closed_because, reminder_for, request_for
 
-Announce = Callable[[ReviewRequested | ReviewReminded], None]
-
 
 @dataclass
 class Kept:
@@ -40,11 +37,10 @@ class Kept:
     problems: list[str] = field(default_factory=list)
 
 
-def keep_requests(workspace: Workspace, model: str, announce: Announce = lambda _: None) -> Kept:
+def keep_requests(workspace: Workspace, model: str) -> Kept:
     """Open, remind, expire and conclude the reviews of a model; repeating changes nothing.
 
-    Args:
-        announce: told of everything that was recorded; its failure is no failure of the review.
+    Reviewers are told of what was recorded through the outbox, as of everything else.
     """
     kept = Kept()
     for segment in workspace.policy_of(model).segments:
@@ -54,19 +50,9 @@ def keep_requests(workspace: Workspace, model: str, announce: Announce = lambda 
                 keep_request(evaluator, version, kept)
             except PromotionError as error:
                 kept.problems.append(f"version {version}: {error}")
-    tell(kept, announce)
     if kept.said:
         workspace.checkpointer.publish()
     return kept
-
-
-def tell(kept: Kept, announce: Announce) -> None:
-    """Tell of everything that was recorded; a failure is noted and nothing more."""
-    for event in kept.said:
-        try:
-            announce(event)
-        except (PromotionError, OSError) as error:
-            kept.problems.append(f"nobody was told of version {event.version}: {error}")
 
 
 def keep_request(evaluator: Evaluator, version: str, kept: Kept) -> None:

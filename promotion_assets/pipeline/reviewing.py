@@ -27,12 +27,10 @@ from promotion_assets.lifecycle.events import (
 )
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.review_case import Gathered, frozen_view, gather, picture_files
-from promotion_assets.pipeline.review_notices import announcer
 from promotion_assets.pipeline.review_requests import (
     Kept,
     carry_out_rejection,
     keep_request,
-    tell,
 )
 from promotion_assets.pipeline.trying import example_inputs, try_inputs
 from promotion_assets.pipeline.workspace import Workspace
@@ -76,9 +74,7 @@ class ReviewDesk:
         """Return the request as it stands, and note that ``reviewer`` has opened it."""
         evaluator = self._evaluator(model, segment)
         if self._in_staging(evaluator, version):
-            kept = Kept()
-            keep_request(evaluator, version, kept)
-            tell(kept, announcer(self.workspace))
+            keep_request(evaluator, version, Kept())
         found = gather(evaluator, version)
         pictures = picture_files(evaluator, found)
         view = frozen_view(evaluator, found, pictures)

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from promotion_assets.lifecycle.events import ReviewRequested
-from promotion_assets.pipeline.review_notices import announcer, notice
+from promotion_assets.notification.outgoing import outgoing
+from promotion_assets.pipeline.notifying import Notifier
+from promotion_assets.pipeline.review_notices import notice
 from promotion_assets.pipeline.review_requests import keep_requests
 from promotion_assets.review.slack import is_from_slack, signed
 from promotion_assets_tests.fakes import Clock
@@ -58,7 +60,10 @@ def slack() -> Iterator[FakeSlack]:
 
 def with_slack(world: World, url: str) -> World:
     """Configure the channel, and forget the request that the fixture opened."""
+    Notifier(world.workspace).deliver()
     world.change_policy("    review:\n", "    review:\n      min_text: 21\n")
+    allowed = "version: 1\nnotifications: {allow_hosts: [127.0.0.1]}\n"
+    world.change_policy("version: 1\n", allowed)
     environ = {
         **world.workspace.environ,
         "PROMOTION_SLACK_TOKEN": "xoxb-1",
@@ -74,7 +79,8 @@ def test_request_is_announced_once_with_gates_and_link(world: World, slack: Fake
     """One message a request: whose turn it is, each gate, the page, the commands."""
     configured = with_slack(world, slack.url)
     for _ in range(2):
-        keep_requests(configured.workspace, MODEL, announcer(configured.workspace))
+        keep_requests(configured.workspace, MODEL)
+        Notifier(configured.workspace).deliver()
     (message,) = slack.posted
     assert message["path"] == "/chat.postMessage"
     assert message["channel"] == "C01"
@@ -89,20 +95,29 @@ def test_request_is_announced_once_with_gates_and_link(world: World, slack: Fake
 def test_slack_that_refuses_holds_up_no_review(
     world: World, slack: FakeSlack, answer: bytes
 ) -> None:
-    """The request is open all the same, and the failure is said."""
+    """The request is open all the same, the failure is said, and it is told when Slack is back."""
     slack.answer = answer
     configured = with_slack(world, slack.url)
-    kept = keep_requests(configured.workspace, MODEL, announcer(configured.workspace))
+    kept = keep_requests(configured.workspace, MODEL)
     assert len(kept.said) == 1
-    assert "telling reviewers in Slack" in kept.problems[0]
+    assert kept.problems == []
+    notifier = Notifier(configured.workspace)
+    (problem,) = notifier.deliver().problems
+    assert problem.startswith("slack-reviews: Slack")
     assert len(world.events(ReviewRequested)) == 2
+    slack.answer = b'{"ok": true}'
+    assert notifier.deliver().delivered == 0
+    configured.clock.advance(seconds=10)
+    assert notifier.deliver().delivered == 1
 
 
 def test_what_a_gate_says_cannot_mention_anybody(world: World) -> None:
     """Angle brackets of a reason do not become a mention of the channel."""
-    request = world.events(ReviewRequested)[-1]
-    assert isinstance(request, ReviewRequested)
-    renamed = request.model_copy(update={"assigned": ("<!channel>",)})
+    recorded = [
+        r for r in world.workspace.ledger.events(MODEL) if isinstance(r.event, ReviewRequested)
+    ]
+    (request,) = outgoing(recorded[-1])
+    renamed = replace(request, data={**request.data, "assigned": ["<!channel>"]})
     assert "<!channel>" not in notice(world.workspace, renamed)
 
 
