@@ -12,11 +12,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import AwareDatetime, Field, JsonValue, TypeAdapter
 
+from promotion_assets.lifecycle.drill_events import (
+    DrillAnswered,
+    DrillEnded,
+    DrillOpened,
+    DrillRefused,
+    DrillReminded,
+)
+from promotion_assets.lifecycle.event_base import DEFAULT_SEGMENT as DEFAULT_SEGMENT
+from promotion_assets.lifecycle.event_base import Event as Event
+from promotion_assets.lifecycle.event_base import Value as Value
 from promotion_assets.serving.plan import TrafficPlan
-
-DEFAULT_SEGMENT = "default"
 
 
 class Stage(StrEnum):
@@ -32,30 +40,9 @@ Cause = Literal["promotion", "adoption", "superseded", "rollback", "rejected", "
 Action = Literal["promote", "adopt", "complete_rollout", "archive", "mirror"]
 
 
-class Value(BaseModel):
-    """Base of everything here: immutable, unknown keys and NaN are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
-
-
-class Event(Value):
-    """Base of every event. ``actor`` is who caused it: a person, or ``promotion`` itself."""
-
-    model: str = Field(min_length=1)
-    actor: str = Field(default="promotion", min_length=1)
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the event as JSON types, under the names that the ledger uses."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
 class GateSummary(Value):
     """One gate result in short, as stages, tags and tables show it."""
 
-        registered_at: when the version was registered, which tells it from one of the same number
-            of a registered model that was deleted and made again.
     gate: str
     outcome: str
     reason: str
@@ -67,7 +54,8 @@ class EvaluationFinished(Event):
     Attributes:
         decision: the whole decision as JSON; ``decision_digest`` is the SHA-256 of its
             canonical form.
-    registered_at: AwareDatetime | None = None
+        registered_at: when the version was registered, which tells it from one of the same number
+            of a registered model that was deleted and made again.
         metrics, champion_metrics: what was measured then of either version, by name.
         tags: what the registry's version is tagged with because of this decision.
     """
@@ -79,6 +67,7 @@ class EvaluationFinished(Event):
     deciding_gates: tuple[str, ...] = ()
     reason: str
     decided_at: AwareDatetime
+    registered_at: AwareDatetime | None = None
     model_digest: str
     dataset_digest: str
     policy_digest: str
@@ -514,6 +503,11 @@ AnyEvent = (
     | RegistryRestored
     | VersionCopied
     | DeploymentConfirmed
+    | DrillOpened
+    | DrillAnswered
+    | DrillRefused
+    | DrillReminded
+    | DrillEnded
 )
 
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promotion_assets.errors import IntegrityError
+from promotion_assets.lifecycle.drill_events import DrillEvent, is_journal
 from promotion_assets.lifecycle.events import (
     Adopted,
     AnyEvent,
@@ -55,6 +56,12 @@ def fold(model: str, events: Iterable[AnyEvent], start: ModelState | None = None
     for event in events:
         if event.model != model:
             raise _impossible(model, f"an event of {event.model!r} is among its events")
+        if isinstance(event, DrillEvent) is not is_journal(model):
+            raise _impossible(
+                model,
+                f"{event.kind} of version {getattr(event, 'version', '')!r}: drills are recorded "
+                "in their journal, and nothing else is",
+            )
         draft.sequence += 1
         handler = _HANDLERS.get(type(event))
         if handler is not None:
@@ -233,6 +240,8 @@ def _move(draft: _Draft, event: StageChanged) -> None:
         elif draft.champions.get(segment) == version:
             del draft.champions[segment]
     draft.stages.setdefault(segment, {})[version] = event.promoted_to
+    if event.promoted_to is Stage.STAGING:
+        draft.own("asked_by")[(segment, version)] = event.actor
     if event.model_digest:
         draft.own("digests")[version] = event.model_digest
 
@@ -338,6 +347,7 @@ def _review_requested(draft: _Draft, event: ReviewRequested) -> None:
     draft.own("requests")[(event.segment, event.version)] = event
     assigned: tuple[str, ...] = draft.changed.get("assignments", draft.state.assignments)
     draft.changed["assignments"] = (*assigned, *event.assigned)
+    draft.changed["requested"] = draft.changed.get("requested", draft.state.requested) + 1
 
 
 def _review_reminded(draft: _Draft, event: ReviewReminded) -> None:

@@ -54,7 +54,9 @@ class ModelState:
         shadows, reviews: last shadow report and all reviews, by segment and version.
         requests: the last request for review, by segment and version.
         assignments: everybody who was ever assigned to a review, in order.
+        requested: how many reviews were ever requested.
         reminders: what was said of a request since it was opened, by its name.
+        asked_by: who had a version moved to Staging, and so asks for its promotion.
         latches: latched artifact digests.
         digests: digest of a version's artifact when it last changed its stage.
         intent: the change that was announced and is neither finished nor abandoned.
@@ -80,7 +82,9 @@ class ModelState:
     reviews: Mapping[Place, tuple[ReviewDecided, ...]] = field(default_factory=dict)
     requests: Mapping[Place, ReviewRequested] = field(default_factory=dict)
     assignments: tuple[str, ...] = ()
+    requested: int = 0
     reminders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked_by: Mapping[Place, str] = field(default_factory=dict)
     latches: Mapping[str, DigestLatched] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)

@@ -217,6 +217,12 @@ def _missing_for_production(
     if given < facts.quorum:
         void = _voided(state, request, facts)
         yield f"{given} of {facts.quorum} approvals on exactly this evidence{void}"
+        uncounted = _uncounted(state, request, facts)
+        if uncounted:
+            yield (
+                f"an approval of {', '.join(uncounted)} does not count: it is from who made it, "
+                "who asks for it, or who is no reviewer any more"
+            )
     if facts.frozen_by is not None:
         yield f"a freeze window is open: {facts.frozen_by}"
     latch = state.latches.get(facts.model_digest)
@@ -242,6 +248,12 @@ def _voided(state: ModelState, request: Request, facts: Facts) -> str:
     return (
         f" (earlier ones are void, changed since: {', '.join(sorted(changes))})" if changes else ""
     )
+
+
+def _uncounted(state: ModelState, request: Request, facts: Facts) -> list[str]:
+    reviews = state.reviews.get((request.segment, request.version), ())
+    given = {review.actor for review in reviews if review.verdict == "approved"}
+    return sorted(given & set(facts.may_not_review))
 
 
 def _no_such_way(held: Stage, request: Request) -> str:

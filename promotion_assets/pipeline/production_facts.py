@@ -20,15 +20,22 @@ from promotion_assets.review.freeze import open_freeze
 PROOF_ROWS = 5
 
 
-def with_review(evaluator: Evaluator, candidate: Candidate, facts: Facts) -> Facts:
-    """Return ``facts`` with what the policy asks of reviews, and what is closed now."""
+def with_review(
+    evaluator: Evaluator, candidate: Candidate, facts: Facts, *, actor: str = ""
+) -> Facts:
+    """Return ``facts`` with what the policy asks of reviews, and what is closed now.
+
+    Args:
+        actor: who asks for Production, where that is known.
+    """
     policy = evaluator.policy
     state = evaluator.workspace.ledger.state(evaluator.model)
+    asking = requesters_of(state, evaluator.segment, candidate.version, actor)
     return facts.model_copy(
         update={
             "quorum": policy.review.needed(policy.risk_class),
             "review_ttl": policy.review.approval_ttl,
-            "may_not_review": may_not_review(policy, state, authors_of(candidate)),
+            "may_not_review": may_not_review(policy, state, authors_of(candidate) | asking),
             "shadow_waiver": policy.shadow.waive,
             "shadow_rules": policy.shadow.rules_digest,
             "frozen_by": frozen_by(evaluator),
@@ -48,13 +55,23 @@ def authors_of(candidate: Candidate) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in names if name and name.strip())
 
 
+def requesters_of(state: ModelState, segment: str, version: str, actor: str = "") -> frozenset[str]:
+    """Return, in lower case, who asks for a version's promotion: into Staging and out of it."""
+    names = (state.asked_by.get((segment, version), ""), actor)
+    return frozenset(name.strip().lower() for name in names if name.strip())
+
+
 def may_not_review(
-    policy: ModelPolicy, state: ModelState, authors: frozenset[str]
+    policy: ModelPolicy, state: ModelState, barred: frozenset[str]
 ) -> tuple[str, ...]:
-    """Return whose approval does not count: the authors', and of those the policy no longer has."""
+    """Return whose approval does not count.
+
+    Those are the reviewers who are one of ``barred``, which has the names of authors and
+    requesters in lower case, and whoever has voted and is no longer in the policy.
+    """
     listed = {r.name: r for r in policy.review.reviewers}
     voted = {vote.actor for votes in state.reviews.values() for vote in votes}
-    made = {name for name, entry in listed.items() if entry.is_one_of(authors)}
+    made = {name for name, entry in listed.items() if entry.is_one_of(barred)}
     return tuple(sorted(made | (voted - listed.keys())))
 
 

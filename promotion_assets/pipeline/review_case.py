@@ -22,7 +22,7 @@ from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import evidence_folder, load_evidence
 from promotion_assets.pipeline.files import write_bytes
 from promotion_assets.pipeline.pictures import pictures_of
-from promotion_assets.pipeline.production_facts import authors_of, with_review
+from promotion_assets.pipeline.production_facts import authors_of, requesters_of, with_review
 from promotion_assets.pipeline.promoting import facts_of, taken_now
 from promotion_assets.review.case import Case
 from promotion_assets.review.limitations import limitations_of
@@ -93,6 +93,7 @@ def gather(evaluator: Evaluator, version: str) -> Gathered:
         request=state.requests.get((segment, version)),
         problems=tuple(problems),
         authors=authors_of(candidate),
+        requesters=requesters_of(state, segment, version),
         reviews=state.reviews.get((segment, version), ()),
         earlier=tuple(_earlier(state)),
         limitations=limitations_of(model_card_of(candidate)),

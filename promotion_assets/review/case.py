@@ -69,6 +69,7 @@ class Case:
         evidence: digests by name, as they are now.
         problems: what keeps it from Production whatever reviewers say: the decision, the shadow.
         authors: names in lower case of those who made or registered it.
+        requesters: names in lower case of those who asked for its promotion.
         reviews: every vote on this version so far.
         earlier: what was written in any review of the model before.
         frozen_by: the freeze window that is open now.
@@ -84,6 +85,7 @@ class Case:
     request: ReviewRequested | None = None
     problems: tuple[str, ...] = ()
     authors: frozenset[str] = frozenset()
+    requesters: frozenset[str] = frozenset()
     reviews: tuple[ReviewDecided, ...] = ()
     earlier: tuple[EarlierAnswer, ...] = ()
     limitations: tuple[str, ...] = ()
@@ -99,6 +101,11 @@ class Case:
     def quorum(self) -> int:
         """How many different people must approve."""
         return self.policy.needed(self.risk_class)
+
+    @property
+    def barred(self) -> frozenset[str]:
+        """Who cannot approve it, in lower case: nobody judges what is their own."""
+        return self.authors | self.requesters
 
     def standing(self) -> tuple[ReviewDecided, ...]:
         """Return the last vote of each reviewer that was given on today's evidence."""

@@ -12,8 +12,8 @@ from promotion_assets.review.rules import counting
 
 
 def eligible(case: Case) -> tuple[str, ...]:
-    """Return the reviewers who may approve, in the policy's order: all but the authors."""
-    return tuple(r.name for r in case.policy.reviewers if not r.is_one_of(case.authors))
+    """Return who may approve, in the policy's order: all but its authors and requesters."""
+    return tuple(r.name for r in case.policy.reviewers if not r.is_one_of(case.barred))
 
 
 def assign(names: Sequence[str], history: Sequence[str], how_many: int) -> tuple[str, ...]:

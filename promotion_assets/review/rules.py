@@ -84,6 +84,8 @@ def _who(case: Case, reviewer: str) -> Iterator[str]:
         return
     if entry.is_one_of(case.authors):
         yield f"{reviewer} made or registered version {case.version} and cannot approve it"
+    elif entry.is_one_of(case.requesters):
+        yield f"{reviewer} asked for the promotion of version {case.version}; others approve it"
     standing = {vote.actor: vote for vote in case.standing()}
     if reviewer in standing:
         yield f"{reviewer} has already {standing[reviewer].verdict} it on this evidence"
@@ -186,5 +188,5 @@ def counting(case: Case, now: datetime) -> tuple[ReviewDecided, ...]:
         if vote.verdict == "approved"
         and now - vote.reviewed_at <= ttl
         and (entry := case.policy.reviewer(vote.actor)) is not None
-        and not entry.is_one_of(case.authors)
+        and not entry.is_one_of(case.barred)
     )

@@ -14,6 +14,7 @@ from promotion_assets.lifecycle.events import ReviewDecided, ReviewRequested, St
 from promotion_assets.policy.review import ExtraQuestion, ReviewerEntry, ReviewPolicy
 from promotion_assets.review.case import Ballot, Case, Opening
 from promotion_assets.review.limitations import limitations_of
+from promotion_assets.review.requests import eligible
 from promotion_assets.review.rules import counting, judge
 from promotion_assets.review.slices import slices_of
 from promotion_assets.review.texts import EarlierAnswer
@@ -355,3 +356,12 @@ def test_answers_of_the_test_worlds_are_no_copies_of_each_other() -> None:
     questions = case().questions[:7]
     ana, bo = answers_to(questions, "ana"), answers_to(questions, "bo")
     assert not set(ana.values()) & set(bo.values()) - {"yes"}
+
+
+def test_whoever_asked_for_the_promotion_is_no_approver() -> None:
+    """The requester is told so, is not assigned, and a vote of before does not count."""
+    asked = case(requesters=frozenset({"ana"}), reviews=(vote("ana"),))
+    judged = judge(asked, ballot(), "ana", opening(), NOW)
+    assert any("asked for the promotion of version 7" in problem for problem in judged.problems)
+    assert eligible(asked) == ("bo",)
+    assert counting(asked, NOW) == ()
