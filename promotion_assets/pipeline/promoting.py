@@ -40,9 +40,9 @@ def record_decision(
         evaluator.workspace.registry,
         decision,
         auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
-    )
         registered_at=evaluator.candidate(decision.version).created_at,
         stands=stands,
+    )
     evaluator.workspace.checkpointer.publish()
     return recorded
 
@@ -91,7 +91,8 @@ def facts_for(evaluator: Evaluator, request: Request) -> Facts:
 
 def _reviewed_facts(evaluator: Evaluator, request: Request) -> Facts:
     candidate = taken_now(evaluator, request.version)
-    return with_review(evaluator, candidate, facts_of(evaluator, candidate))
+    facts = facts_of(evaluator, candidate)
+    return with_review(evaluator, candidate, facts, actor=request.actor)
 
 
 def _refuse_before_proof(evaluator: Evaluator, request: Request) -> None:
