@@ -4,7 +4,8 @@
 
     PromotionError                what was done · what is wrong · what to do next
     ├── UsageError                exit 2: the call or a file that the user wrote is wrong
-    │   └── PolicyError           promotion.yaml is not a valid policy
+    │   ├── PolicyError           promotion.yaml is not a valid policy
+    │   └── RequestRefused        a request that no served model can answer
     ├── Refusal                   exit 1: understood, and not allowed
     │   ├── TransitionRefused     a stage change whose prerequisites are not met
     │   ├── EvidenceMissing       a judgement was asked for without its evidence
@@ -50,6 +51,14 @@ class UsageError(PromotionError):
 
 class PolicyError(UsageError):
     """``promotion.yaml`` is not a valid policy."""
+
+
+class RequestRefused(UsageError):
+    """A request to a server that no model can answer; ``status`` is the HTTP status."""
+
+    def __init__(self, doing: str, problem: str, next_step: str, status: int = 400) -> None:
+        super().__init__(doing, problem, next_step)
+        self.status = status
 
 
 class Refusal(PromotionError):
