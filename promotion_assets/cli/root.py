@@ -18,6 +18,8 @@ COMMANDS = {
     "adopt": ("adopt", "Take in a version that already serves, once per model."),
     "rollback": ("rollback", "Take a model back to its previous champion, in a second."),
     "reconcile": ("reconcile", "Finish what stopped half way; report what was moved by hand."),
+    "shadow": ("shadow", "Show which versions get copies of live requests, and how they answer."),
+    "outcomes": ("outcomes", "Tell what became of requests, for shadows and challengers."),
     "review": ("review", "Review what is in Staging: queue, evidence, questionnaire, page."),
     "reviewer": ("reviewer", "Give reviewers their tokens, and take them away."),
     "explain": ("explain", "Say why a version was allowed to go live, or was not."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from promotion_assets.gates.contract import Outcome
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, ShadowReported
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.pipeline.files import read_value, write_value
+from promotion_assets.pipeline.shadowing import keep_shadows
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 from promotion_assets.rollout.labelled_pairs import Horizon, LabelledPairs, label_pairs
@@ -192,3 +194,35 @@ def running_shadows(workspace: Workspace, model: str) -> Iterator[tuple[str, str
     for segment in plan.segments if plan else ():
         if segment.shadow is not None:
             yield segment.name, segment.shadow.version
+
+
+@dataclass(frozen=True)
+class RunningShadow:
+    """A shadow that runs; ``share`` in basis points, ``outcome`` of the recorded report."""
+
+    model: str
+    segment: str
+    version: str
+    share: int
+    outcome: str
+    summary: str
+
+
+def shadow_status(workspace: Workspace, model: str) -> tuple[RunningShadow, ...]:
+    """Return the shadows of a model, after beginning and ending what is due."""
+    if keep_shadows(workspace, model):
+        workspace.checkpointer.publish()
+    state = workspace.ledger.state(model)
+    return tuple(
+        RunningShadow(
+            model=model,
+            segment=segment.name,
+            version=segment.shadow.version,
+            share=segment.shadow_share,
+            outcome=said.outcome if said else "",
+            summary=said.summary if said else "",
+        )
+        for segment in (state.traffic.segments if state.traffic else ())
+        if segment.shadow is not None
+        for said in [state.shadows.get((segment.name, segment.shadow.version))]
+    )
