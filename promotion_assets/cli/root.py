@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": ("explain", "Say why a version was allowed to go live, or was not."),
     "replay": ("replay", "Make a past decision again and compare every number."),
     "policy": ("policy", "Check and describe the policy."),
+    "doctor": ("doctor", "Check this installation, and say what to mend."),
     "copy": ("copy", "Copy an approved version to another registry, with its attestation."),
     "audit": ("audit", "Verify the ledger or a bundle, offline; export and checkpoint."),
 }

@@ -1,0 +1,358 @@
+"""Is an installation fit to be trusted with a promotion: each part is tried, and says how it is.
+
+Nothing is changed. A part that cannot be tried is a failure, never silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from sqlalchemy.engine import make_url
+
+from promotion_assets.adapters.database import is_sqlite, open_engine_to_read
+from promotion_assets.adapters.reviewer_store import open_access_store
+from promotion_assets.errors import PromotionError, Unreachable
+from promotion_assets.evaluation.isolation import detect_isolation
+from promotion_assets.evaluation.reading import read_contract
+from promotion_assets.lifecycle.deviations import compare
+from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.transitions import CLOCK_SKEW
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.policy.load import expand_uri
+from promotion_assets.quiet import SILENT
+
+Level = Literal["ok", "warning", "failure"]
+PACKAGE = "promotion-assets"
+LITTLE_DISK = 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: what was tried.
+        found: what is the case.
+        mend: what to do; empty where nothing is to be done.
+        unreachable: whether it failed because another system does not answer.
+    """
+
+    check: str
+    level: Level
+    found: str
+    mend: str = ""
+    unreachable: bool = False
+
+
+Look = Callable[[Workspace], Iterator[Finding]]
+LookAtModel = Callable[[Workspace, str], Iterator[Finding]]
+
+
+def examine(workspace: Workspace) -> Iterator[Finding]:
+    """Try every part, in the order in which one depends on another."""
+    parts: list[tuple[str, Look]] = [
+        ("packages", _packages),
+        ("telemetry", _telemetry),
+        ("sandbox", _sandbox),
+        ("policy", _policy),
+        ("home", _home),
+        ("database", _database),
+        ("ledger", _ledger),
+        ("checkpoints", _checkpoints),
+        ("dagster", _dagster),
+    ]
+    for name, look in parts:
+        yield from _tried(name, partial(look, workspace))
+    try:
+        models = tuple(workspace.policy.models)
+    except PromotionError:
+        return  # Said already, as the finding of "policy".
+    of_models: list[tuple[str, LookAtModel]] = [
+        ("registry", _registry),
+        ("data", _data),
+        ("reviewers", _reviewers),
+    ]
+    for model in models:
+        for name, look_at in of_models:
+            yield from _tried(f"{model}: {name}", partial(look_at, workspace, model))
+
+
+def _tried(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except PromotionError as error:
+        yield Finding(
+            check,
+            "failure",
+            f"{error.doing}: {error.problem}",
+            error.next_step,
+            isinstance(error, Unreachable),
+        )
+
+
+def _is_new(workspace: Workspace) -> bool:
+    """Whether the database does not exist yet: opening it would make it."""
+    url = make_url(workspace.database_url)
+    return is_sqlite(url) and not Path(url.database or "").exists()
+
+
+def _packages(workspace: Workspace) -> Iterator[Finding]:
+    wrong = []
+    for line in distribution(PACKAGE).requires or ():
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            held = version(asked.name)
+        except PackageNotFoundError:
+            wrong.append(f"{asked.name} is missing")
+            continue
+        if not asked.specifier.contains(held, prereleases=True):
+            wrong.append(f"{asked.name} {held} is not {asked.specifier}")
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    if wrong:
+        yield Finding(
+            "packages", "failure", "; ".join(wrong), "install with `-c constraints.txt` again"
+        )
+    else:
+        yield Finding("packages", "ok", f"{PACKAGE} {version(PACKAGE)} on Python {python}")
+
+
+def _telemetry(workspace: Workspace) -> Iterator[Finding]:
+    talking = [
+        f"{name}={workspace.environ[name]}"
+        for name, silent in SILENT.items()
+        if workspace.environ.get(name, silent).lower() != silent
+        and ("TELEMETRY" in name or "TRACK" in name or "ANALYTICS" in name)
+    ]
+    if talking:
+        yield Finding(
+            "telemetry", "warning", f"the environment says {', '.join(talking)}", "unset it"
+        )
+    else:
+        yield Finding("telemetry", "ok", "off, of Dagster, MLflow and Great Expectations")
+
+
+def _sandbox(workspace: Workspace) -> Iterator[Finding]:
+    isolation = detect_isolation()
+    if isolation == "bubblewrap":
+        yield Finding("sandbox", "ok", "candidates run under bubblewrap: no network, no files")
+    elif isolation == "unshare":
+        yield Finding("sandbox", "ok", "candidates run in user namespaces: no network, no files")
+    else:
+        yield Finding(
+            "sandbox",
+            "warning",
+            "only process limits work here, so models in pickle formats are refused",
+            "install bubblewrap, or allow unprivileged user namespaces",
+        )
+
+
+def _policy(workspace: Workspace) -> Iterator[Finding]:
+    models = workspace.policy.models
+    yield Finding("policy", "ok", f"{workspace.config.name}: {', '.join(models)}")
+    for name, model in models.items():
+        if not model.owner:
+            yield Finding(
+                "policy",
+                "warning",
+                f"{name} has no owner",
+                "set `owner:`, so that somebody is told",
+            )
+        waived = model.shadow.waive
+        if waived:
+            yield Finding(
+                "policy",
+                "warning",
+                f"{name} goes live without a shadow: {waived}",
+                "remove `shadow.waive` when the reason has gone",
+            )
+
+
+def _home(workspace: Workspace) -> Iterator[Finding]:
+    home = workspace.home
+    nearest = next(p for p in (home, *home.parents) if p.exists())
+    if not os.access(nearest, os.W_OK):
+        yield Finding(
+            "home",
+            "failure",
+            f"{nearest} is not writable for this user",
+            "mend its permissions, or name another folder with PROMOTION_HOME",
+        )
+        return
+    free = shutil.disk_usage(nearest).free
+    level: Level = "ok" if free > LITTLE_DISK else "warning"
+    mend = "" if level == "ok" else "free some: datasets, scores and artifacts are kept there"
+    yield Finding("home", level, f"{home}, {free / 1024**3:.1f} GB free", mend)
+
+
+def _database(workspace: Workspace) -> Iterator[Finding]:
+    url = make_url(workspace.database_url)
+    if _is_new(workspace):
+        yield Finding("database", "ok", "SQLite; made with the first entry")
+        return
+    if is_sqlite(url):
+        yield Finding("database", "ok", "SQLite, for processes of one machine")
+    else:
+        yield Finding("database", "ok", f"{url.get_backend_name()} at {url.host}")
+    open_engine_to_read(workspace.database_url).dispose()
+
+
+def _ledger(workspace: Workspace) -> Iterator[Finding]:
+    if _is_new(workspace):
+        yield Finding("ledger", "ok", "empty")
+        return
+    head = workspace.ledger.head()
+    yield Finding("ledger", "ok", f"{head.size} entries; signed by the key in {workspace.keys}")
+    now = workspace.clock()
+    for model in workspace.ledger.models():
+        state = workspace.ledger.state(model)
+        if state.intent is not None:
+            yield Finding(
+                "ledger",
+                "warning",
+                f"{model}: the change {state.intent.intent_id} has not been finished",
+                "run `promotion reconcile`",
+            )
+        late = [d for d in state.decisions.values() if d.decided_at - now > CLOCK_SKEW]
+        if late:
+            yield Finding(
+                "ledger",
+                "failure",
+                f"{model} version {late[0].version} was decided at "
+                f"{late[0].decided_at:%Y-%m-%d %H:%M}, and this clock says {now:%Y-%m-%d %H:%M}",
+                "set this machine's clock",
+            )
+
+
+def _checkpoints(workspace: Workspace) -> Iterator[Finding]:
+    named = workspace.named_places
+    if named:
+        yield Finding("checkpoints", "ok", f"published to {', '.join(p.name for p in named)}")
+        return
+    yield Finding(
+        "checkpoints",
+        "warning",
+        "kept only on this machine and in MLflow: whoever owns both can rewrite the ledger",
+        "set PROMOTION_CHECKPOINTS to a folder or bucket of another administrator",
+    )
+
+
+def _dagster(workspace: Workspace) -> Iterator[Finding]:
+    named = workspace.environ.get("DAGSTER_HOME")
+    if not named:
+        yield Finding(
+            "dagster",
+            "warning",
+            "DAGSTER_HOME is not set, so runs are forgotten on restart",
+            "set it to a folder with the shipped dagster.yaml",
+        )
+    elif not (Path(named) / "dagster.yaml").is_file():
+        yield Finding(
+            "dagster",
+            "warning",
+            f"{named} has no dagster.yaml",
+            "copy the shipped one there: it turns telemetry off and sets pools",
+        )
+    else:
+        yield Finding("dagster", "ok", f"home {named}")
+
+
+def _registry(workspace: Workspace, model: str) -> Iterator[Finding]:
+    check = f"{model}: registry"
+    registry = workspace.registry
+    if model not in registry.models():
+        yield Finding(
+            check,
+            "warning",
+            "MLflow has no registered model of this name",
+            "register a version, or correct the name in the policy",
+        )
+        return
+    state = ModelState(model) if _is_new(workspace) else workspace.ledger.state(model)
+    champions = ", ".join(f"{seg}: {v}" for seg, v in state.champions.items())
+    if not champions:
+        newest = registry.versions_after(model, 0)
+        yield Finding(
+            check,
+            "warning",
+            f"{len(newest)} versions, and no champion",
+            f"take in what serves today: `promotion adopt {model} VERSION --reason …`",
+        )
+        return
+    found = compare(state, registry.read_mirror(model), None)
+    if found.deviations:
+        yield Finding(
+            check,
+            "failure",
+            "; ".join(d.sentence() for d in found.deviations[:3]),
+            "run `promotion reconcile` and find out who moved it",
+        )
+    else:
+        yield Finding(check, "ok", f"champion {champions}; MLflow shows what the ledger says")
+
+
+def _data(workspace: Workspace, model: str) -> Iterator[Finding]:
+    policy = workspace.policy_of(model)
+    base = Path(policy.base)
+    for name, source in (("dataset", policy.dataset), ("production", policy.production)):
+        if source is None:
+            yield Finding(
+                f"{model}: data",
+                "warning",
+                "no production source, so drift cannot be judged",
+                "set `production.uri`",
+            )
+            continue
+        uri = expand_uri(source.uri, workspace.environ)
+        columns = read_contract(uri, query=source.query, base=base).columns
+        wanted = [policy.dataset.label] if name == "dataset" else []
+        wanted += [g.column for g in policy.groups] if name == "dataset" else []
+        missing = [c for c in wanted if c not in {column.name for column in columns}]
+        if missing:
+            yield Finding(
+                f"{model}: data",
+                "failure",
+                f"the {name} has no column {', '.join(missing)}",
+                "correct the policy, or the data",
+            )
+        else:
+            yield Finding(f"{model}: data", "ok", f"{name} has {len(columns)} columns")
+
+
+def _reviewers(workspace: Workspace, model: str) -> Iterator[Finding]:
+    policy = workspace.policy_of(model)
+    check = f"{model}: reviewers"
+    listed, needed = policy.review.reviewers, policy.review.needed(policy.risk_class)
+    if len(listed) <= needed:
+        yield Finding(
+            check,
+            "warning",
+            f"{len(listed)} listed and {needed} must approve, the author not among them",
+            "list at least one more under `review.reviewers`",
+        )
+    if _is_new(workspace):
+        return
+    held = {token.reviewer for token in open_access_store(workspace.database_url).tokens()}
+    without = [r.name for r in listed if r.name not in held]
+    if without:
+        yield Finding(
+            check,
+            "warning",
+            f"without a token: {', '.join(without)}",
+            f"`promotion reviewer add {without[0]}`",
+        )
+    elif listed:
+        yield Finding(check, "ok", f"{len(listed)} listed, {needed} must approve")
