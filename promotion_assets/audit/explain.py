@@ -14,6 +14,12 @@ from typing import Any
 from pydantic import JsonValue
 
 from promotion_assets.audit.ledger import Ledger
+from promotion_assets.audit.traffic_words import (
+    is_planned,
+    plan_in_words,
+    plan_sentence,
+    step_sentence,
+)
 from promotion_assets.errors import UsageError
 from promotion_assets.lifecycle.events import (
     Adopted,
@@ -33,9 +39,11 @@ from promotion_assets.lifecycle.events import (
     ReviewRequested,
     RolledBack,
     RolloutCompleted,
+    RolloutStepped,
     ShadowReported,
     Stage,
     StageChanged,
+    TrafficPlanned,
     VersionCopied,
 )
 from promotion_assets.lifecycle.fold import fold
@@ -103,6 +111,7 @@ def explain_at(ledger: Ledger, model: str, moment: datetime) -> dict[str, Any]:
         "model": model,
         "at": moment.isoformat(),
         "live": live,
+        "traffic": plan_in_words(state.traffic) if state.traffic else None,
         "timeline": [timeline_entry(r) for r in until],
     }
 
@@ -114,6 +123,8 @@ def concerns(event: AnyEvent, version: str) -> bool:
             return version in (event.from_version, event.to_version)
         case IntentRecorded():
             return any(change.version == version for change in event.changes)
+        case TrafficPlanned():
+            return is_planned(event.plan, version)
         case RegistryTampered() | RegistryRestored():
             return any(version in _versions_in(d) for d in event.deviations)
         case _:
@@ -154,6 +165,10 @@ def sentence(event: AnyEvent) -> str:
             return f"version {event.version} adopted as champion: {event.reason}"
         case RolloutCompleted():
             return f"version {event.version} became the champion: {event.reason}"
+        case TrafficPlanned():
+            return plan_sentence(event)
+        case RolloutStepped():
+            return step_sentence(event)
         case RolledBack():
             return (
                 f"rolled back from version {event.from_version} to {event.to_version}: "

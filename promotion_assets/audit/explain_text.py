@@ -62,6 +62,8 @@ def _page_at(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"    its decision: {live['decision']}"
         if live["rolling_out"]:
             yield f"    version {live['rolling_out']} was rolling out beside it"
+    if found["traffic"]:
+        yield f"  traffic: {found['traffic']}"
     yield "Timeline until then"
     yield from _lines(_moment(entry) for entry in found["timeline"])
 

@@ -204,7 +204,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "explanation": (_edit_json("explain.json", reviews=[{"actor": "bo"}]), "explain.json does not"),
     "proof": (_other_proof, "not proven to be in the ledger"),
     "checkpoint": (_rubbish("checkpoint.txt"), "checkpoint"),
-    "entry": (_rubbish("entries/000000000005.json"), "not signed by"),
+    "entry": (_rubbish("entries/000000000006.json"), "not signed by"),
     "missing answers table": (_rubbish("answers.parquet"), "answers cannot be read"),
     "evidence": (_rubbish("evidence.json"), "not of the form"),
     "no decision file": (_leave_out("decision.json"), "decision.json"),
