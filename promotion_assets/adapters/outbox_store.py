@@ -120,7 +120,7 @@ class DatabaseOutbox:
                 if each.wants(row.type, row.model)
             ]
             if rows:
-                connection.execute(_insert_new(connection, _DELIVERIES), rows)
+                connection.execute(insert_new(connection, _DELIVERIES), rows)
             if found:
                 places = [row.place for row in found]
                 connection.execute(
@@ -135,7 +135,7 @@ class DatabaseOutbox:
         with spoken(f"write to {self.name}"), changing(self.engine) as connection:
             mine = {"subscription": subscription, "holder": holder}
             mine |= {"since": _text(now), "until": _text(until)}
-            new = connection.execute(_insert_new(connection, _LEASES), mine)
+            new = connection.execute(insert_new(connection, _LEASES), mine)
             if new.rowcount == 1:
                 return True
             row = connection.execute(
@@ -291,7 +291,7 @@ class DatabaseOutbox:
             "added_at": _text(now),
         }
         with spoken(f"write to {self.name}"), changing(self.engine) as connection:
-            return connection.execute(_insert_new(connection, _SUBSCRIPTIONS), row).rowcount == 1
+            return connection.execute(insert_new(connection, _SUBSCRIPTIONS), row).rowcount == 1
 
     def remove(self, name: str) -> bool:
         """Forget a subscription; return whether it was there."""
@@ -324,7 +324,7 @@ class DatabaseOutbox:
             return list(connection.execute(query))
 
 
-def _insert_new(connection: Connection, table: Any) -> Any:
+def insert_new(connection: Connection, table: Any) -> Any:
     """Return an insert that leaves a row alone which is there."""
     from sqlalchemy.dialects import postgresql, sqlite
 

@@ -12,6 +12,7 @@ import click
 # are imported when their command is used: MLflow and Dagster take seconds to import.
 COMMANDS = {
     "demo": ("demo", "Prepare the demo, evaluate its versions, and show them in the UI."),
+    "init": ("init", "Write a first policy, from the registry and a data file."),
     "status": ("status", "Show champions, stages and verdicts."),
     "evaluate": ("evaluate", "Judge one version and record the decision."),
     "promote": ("promote", "Move a version to the next stage, if everything it needs is there."),
@@ -26,6 +27,8 @@ COMMANDS = {
     "replay": ("replay", "Make a past decision again and compare every number."),
     "policy": ("policy", "Check and describe the policy."),
     "doctor": ("doctor", "Check this installation, and say what to mend."),
+    "webhook": ("webhook", "Tell others of what happens, and hear from them."),
+    "deployment": ("deployment", "Report what became of a deployment, and read the reports."),
     "copy": ("copy", "Copy an approved version to another registry, with its attestation."),
     "audit": ("audit", "Verify the ledger or a bundle, offline; export and checkpoint."),
 }
