@@ -17,10 +17,7 @@ from promotion_assets.statistics import mean_sequences, sample_ratio
 from promotion_assets.statistics.checks import Floats, Ints, as_alpha
 from promotion_assets.statistics.evalues import mixture
 from promotion_assets.statistics.event_counts import RATIOS, above_one, log_terms
-from promotion_assets.statistics.streams import Stream
-
-#: Count, sum, sum of squares and non-zero values between looks, each of shape (runs, looks).
-MomentArrays = tuple[Floats, Floats, Floats, Floats]
+from promotion_assets.statistics.streams import MomentArrays, Stream
 
 
 def event_paths(stream: Stream, *, ratios: Sequence[float] = RATIOS, null: float = 1.0) -> Floats:
@@ -81,7 +78,7 @@ def mean_paths(
     sums = _added(mean_sequences.row_scores, shares, *candidate[:3], *stable[:3])
     total, own, pooled, weight = np.moveaxis(sums, -1, 0)
     variance = np.maximum(own, pooled)
-    seen = [np.cumsum(arm[3], axis=1) for arm in (candidate, stable)]
+    seen = [np.cumsum(arm.nonzero, axis=1) for arm in (candidate, stable)]
     said = (np.minimum(*seen) >= floor) & (variance > 0.0)
     z = np.where(said, total / np.sqrt(np.where(variance > 0.0, variance, 1.0)), 0.0)
     time = weight / mean_sequences.tuning(alpha, tuned_for)

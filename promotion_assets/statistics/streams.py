@@ -6,13 +6,25 @@ in. Everything random comes from the generator that is passed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from promotion_assets.statistics.checks import Floats, Ints
+
+Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
+
+
+class MomentArrays(NamedTuple):
+    """Units, sum, sum of squares and non-zero values between looks, each (runs, looks)."""
+
+    n: Floats
+    total: Floats
+    squares: Floats
+    nonzero: Floats
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,40 @@ def draw_exceedances(
     over = [_nested(rng, arm, rates) for arm, rates in ((one, candidate), (two, stable))]
     planned = np.asarray(shares, dtype=np.float64)
     return tuple(Stream(planned, one, two, above, also) for above, also in zip(*over, strict=True))
+
+
+def draw_moments(
+    rng: np.random.Generator,
+    *,
+    runs: int,
+    shares: npt.ArrayLike,
+    units: int,
+    stable: Draw,
+    candidate: Draw,
+) -> tuple[MomentArrays, MomentArrays]:
+    """Return what candidate and stable keep of their units' values between looks.
+
+    Args:
+        shares: as in :func:`draw_units`.
+        units: arriving at each look in both arms.
+        stable, candidate: draw values of a given shape.
+    """
+    planned = np.asarray(shares, dtype=np.float64)
+    one, two = draw_units(rng, runs=runs, shares=planned, units=units)
+    kept = [
+        [_moments(rng, arm[:, look], draw) for look in range(len(planned))]
+        for arm, draw in ((one, candidate), (two, stable))
+    ]
+    first, second = (MomentArrays(*np.moveaxis(np.array(looks), 0, -1)) for looks in kept)
+    return first, second
+
+
+def _moments(rng: np.random.Generator, units: Ints, draw: Draw) -> Floats:
+    """Return count, sum, squares and non-zero values of each run, shape (4, runs)."""
+    shape = (len(units), int(units.max()))
+    values = np.where(np.arange(shape[1]) < units[:, None], draw(rng, shape), 0.0)
+    squares = np.einsum("ij,ij->i", values, values)
+    return np.stack([units, values.sum(axis=1), squares, np.count_nonzero(values, axis=1)])
 
 
 def _nested(rng: np.random.Generator, units: Ints, rates: Sequence[float]) -> list[Ints]:
