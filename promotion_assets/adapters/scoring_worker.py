@@ -147,7 +147,7 @@ class Worker:
         import mlflow.pyfunc
 
         imported = time.perf_counter()
-        directory = _private_view(Path(header["directory"]), header["mlmodel"])
+        directory = private_view(Path(header["directory"]), header["mlmodel"])
         model = mlflow.pyfunc.load_model(str(directory), suppress_warnings=True)
         self.model = model
         if header["task"] != "regression" and model.loader_module in ANSWER_LABELS:
@@ -229,7 +229,7 @@ class Worker:
         return header, encode_values(values)
 
 
-def _private_view(directory: Path, mlmodel: dict[str, Any]) -> Path:
+def private_view(directory: Path, mlmodel: dict[str, Any]) -> Path:
     """Return a directory like ``directory`` with an ``MLmodel`` of ours.
 
     MLflow reads from that file which types skops may build; an artifact must not decide that.
