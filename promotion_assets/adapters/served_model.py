@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -95,8 +95,7 @@ class SklearnModel:
     def _table(self, rows: Rows) -> Any:
         import pandas as pd
 
-        make: Callable[..., Any] = pd.DataFrame
-        return make(self._schema.table(rows))
+        return cast(Any, pd).DataFrame(self._schema.table(rows))
 
 
 class PyfuncModel:
