@@ -52,6 +52,9 @@ class EvaluationDataset:
         features: names of the columns that models are given.
         groups: for each protected attribute (and no intersections), group names by row,
             dtype object, shape (rows,).
+        streamed: rows stay in the file, because they may be more than memory holds. ``frame`` is
+            then a sample of them, ``labels`` and ``groups`` are empty, so that nothing that
+            needs every row can take the sample for the whole.
     """
 
     summary: DatasetSummary
@@ -61,6 +64,7 @@ class EvaluationDataset:
     features: tuple[str, ...]
     classes: tuple[str, ...] = ()
     groups: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    streamed: bool = False
 
     @property
     def digest(self) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promotion_assets.errors import UsageError
+from promotion_assets.evaluation.row_ranges import batches_between
 
 BATCH_ROWS = 65_536
 
@@ -22,10 +23,15 @@ class ParquetFeatures:
     Attributes:
         path: the file; it may hold labels and groups, which are not read.
         columns: the features, in the order in which models are given them.
+        first: the first row that is asked about.
+        rows: how many from there on; all where not given. A column's type is that of the whole
+            file all the same.
     """
 
     path: Path
     columns: tuple[str, ...]
+    first: int = 0
+    rows: int | None = None
 
 
 Features = pd.DataFrame | ParquetFeatures
@@ -78,7 +84,8 @@ def _from_parquet(
             "correct the columns, or snapshot the dataset again",
         )
     schema = pa.schema([_as_pandas_would(file, name) for name in features.columns])
-    batches = file.iter_batches(batch_rows, columns=list(features.columns))
+    rows = file.metadata.num_rows if features.rows is None else features.rows
+    batches = batches_between(file, features.columns, features.first, rows, batch_rows)
     return schema, (
         pa.RecordBatch.from_arrays(
             [

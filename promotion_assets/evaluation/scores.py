@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -51,6 +52,32 @@ class Scores:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     isolation: str = "bubblewrap"
+
+
+class StoredScores(BaseModel):
+    """One version's answers on a dataset version that is larger than memory, kept in a file.
+
+    Attributes:
+        path: an Arrow IPC file, ``rows`` answers in the dataset's row order.
+        batch_rows: answers in each batch of the file but the last.
+        sha256: of the answers as little-endian float64, one after the other.
+        seconds, peak_memory_bytes, isolation: as in :class:`Scores`; the sum and the largest of
+            all children that answered.
+        engine: who scored, for people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    rows: int
+    batch_rows: int
+    sha256: str
+    model_digest: str
+    dataset_digest: str
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    isolation: str = "bubblewrap"
+    engine: str = "streaming"
 
 
 class ScoringFailure(BaseModel):

@@ -180,7 +180,7 @@ class Session:
         self, features: Features, *, dataset_digest: str, batch_rows: int = BATCH_ROWS
     ) -> Scores | ScoringFailure:
         """Return the model's answers for all rows of ``features``, in their order."""
-        if self.failure is None and (absent := self._missing_input(features)) is not None:
+        if self.failure is None and (absent := self.missing_input(features)) is not None:
             return absent
         if (failure := self.load()) is not None:
             return failure
@@ -247,25 +247,49 @@ class Session:
     ) -> tuple[Floats, dict[str, Any]]:
         path, rows = self.place(features, batch_rows)
         try:
-            child.send(Frame({"op": "score", "path": str(path)}), deadline)
-            parts: list[Floats] = []
-            rejected: ChildFailure | None = None
-            first = 0
-            while (frame := self.expect(child, deadline)).header.get("op") == "answer":
-                expected = min(batch_rows, rows - first)
-                if expected == 0:
-                    raise ChildFailure("crash", "it broke the protocol with too many answers")
-                try:
-                    if rejected is None:
-                        parts.append(interpret(frame, expected, first, self.question))
-                except ChildFailure as failure:
-                    # Its other batches are on their way; only after them can it be asked again.
-                    rejected = AnsweredFailure(failure.kind, failure.reason)
-                first += expected
-            if rejected is not None:
-                raise rejected
+            self.request(child, path, deadline)
+            return self.collect(child, rows, batch_rows, deadline)
         finally:
             path.unlink()
+
+    def request(self, child: SandboxedProcess, path: Path, deadline: float) -> None:
+        """Ask for the answers to a file of rows; :meth:`collect` returns them."""
+        child.send(Frame({"op": "score", "path": str(path)}), deadline)
+
+    def collect(
+        self,
+        child: SandboxedProcess,
+        rows: int,
+        batch_rows: int,
+        deadline: float,
+        first_row: int = 0,
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Return the answers to the file that was asked about first, and the child's last words.
+
+        Args:
+            rows: rows in that file.
+            batch_rows: rows in each of its batches but the last.
+            first_row: number of its first row, for messages.
+
+        Raises:
+            ChildFailure: it answers otherwise than it should.
+        """
+        parts: list[Floats] = []
+        rejected: ChildFailure | None = None
+        first = 0
+        while (frame := self.expect(child, deadline)).header.get("op") == "answer":
+            expected = min(batch_rows, rows - first)
+            if expected == 0:
+                raise ChildFailure("crash", "it broke the protocol with too many answers")
+            try:
+                if rejected is None:
+                    parts.append(interpret(frame, expected, first_row + first, self.question))
+            except ChildFailure as failure:
+                # Its other batches are on their way; only after them can it be asked again.
+                rejected = AnsweredFailure(failure.kind, failure.reason)
+            first += expected
+        if rejected is not None:
+            raise rejected
         if frame.header.get("op") != "scored" or first != rows:
             raise ChildFailure("wrong_length", f"it answered {first:,} of {rows:,} rows")
         return (np.concatenate(parts) if parts else np.empty(0)), frame.header
@@ -284,7 +308,8 @@ class Session:
         self._loaded = True
         self._loading = time.monotonic() - began
 
-    def _missing_input(self, features: Features) -> ScoringFailure | None:
+    def missing_input(self, features: Features) -> ScoringFailure | None:
+        """Return that a required input is not among the columns of ``features``, if so."""
         if self.signature is None or self.signature.kind == "tensor":
             return None
         here = set(column_names(features))

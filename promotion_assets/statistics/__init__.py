@@ -4,6 +4,7 @@ In the order in which a verdict needs them:
 
 - :mod:`estimates`: what every function here returns, a number with its interval;
 - :mod:`roc`: AUC, its interval, the paired difference of two models, by group;
+- :mod:`score_cells`, :mod:`running`: the same from counts and sums of shards;
 - :mod:`groups`: confusion counts by group, rates, gaps and ratios between groups;
 - :mod:`intervals`: proportions, means, quantiles, and several intervals at once;
 - :mod:`bootstrap`: an interval for any metric;

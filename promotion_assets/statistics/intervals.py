@@ -208,10 +208,16 @@ def mean_estimate(values: npt.ArrayLike, *, confidence: float = 0.95) -> Estimat
     n = len(array)
     if n < 2:
         raise ValueError(f"a mean's interval needs at least 2 values, got {n}")
-    value = float(array.mean())
-    std_error = float(array.std(ddof=1)) / math.sqrt(n)
+    return mean_estimate_from(n, float(array.mean()), float(array.std(ddof=1)), confidence)
+
+
+def mean_estimate_from(n: int, mean: float, deviation: float, confidence: float) -> Estimate:
+    """Return a mean of ``n`` values of a standard deviation (``n - 1``), with its interval."""
+    if n < 2:
+        raise ValueError(f"a mean's interval needs at least 2 values, got {n}")
+    std_error = deviation / math.sqrt(n)
     reach = float(stdtrit(n - 1, 0.5 + as_confidence(confidence) / 2)) * std_error
-    return Estimate(value, value - reach, value + reach, confidence, n, "Student t", std_error)
+    return Estimate(mean, mean - reach, mean + reach, confidence, n, "Student t", std_error)
 
 
 def mean_difference(
@@ -221,17 +227,22 @@ def mean_difference(
     one = as_finite(first, "first")
     two = as_finite(second, "second", len(one))
     gap = mean_estimate(one - two, confidence=confidence)
+    return mean_difference_from(float(one.mean()), float(two.mean()), gap)
+
+
+def mean_difference_from(first: float, second: float, gap: Estimate) -> Difference:
+    """Return the difference of two means from the mean of the row-wise differences."""
     if gap.std_error > 0.0:
         p_value = 2.0 * float(stdtr(gap.n - 1, -abs(gap.value) / gap.std_error))
     else:
         p_value = 1.0 if gap.value == 0.0 else 0.0
     return Difference(
-        first=float(one.mean()),
-        second=float(two.mean()),
+        first=first,
+        second=second,
         difference=gap.value,
         low=gap.low,
         high=gap.high,
-        confidence=confidence,
+        confidence=gap.confidence,
         n=gap.n,
         p_value=p_value,
         method="paired Student t",

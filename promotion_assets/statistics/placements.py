@@ -200,6 +200,15 @@ def binned_table(labels: Bools, bins: Bins, codes: Codes | None, groups: int) ->
     inside = cells if codes is None or codes.min() >= 0 else cells[codes >= 0]
     counts = np.bincount(inside, minlength=size * groups).astype(np.float64)
     counts = counts.reshape(groups, bins.count, 2)
+    return BinnedTable(cells, counts, placements_of(counts))
+
+
+def placements_of(counts: Floats) -> Floats:
+    """Return the placements that follow from counts by group, bin and class, as shares.
+
+    Args:
+        counts: shape (groups, bins, 2), the last axis by label.
+    """
     running = np.cumsum(counts, axis=1)
     middle = running - counts / 2
     totals = running[:, -1:, :]
@@ -207,7 +216,7 @@ def binned_table(labels: Bools, bins: Bins, codes: Codes | None, groups: int) ->
     with np.errstate(invalid="ignore", divide="ignore"):
         placements[..., 1] = middle[..., 0] / totals[..., 0]
         placements[..., 0] = 1.0 - middle[..., 1] / totals[..., 1]
-    return BinnedTable(cells, counts, placements)
+    return placements
 
 
 def moments_of_table(table: BinnedTable) -> list[Moments]:

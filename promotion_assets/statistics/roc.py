@@ -250,7 +250,7 @@ def _exact_difference(
     moments = [moments_of_run(truth, counts) for counts in (first, second)]
     gap = first - second
     spreads = variances_of_run(truth, gap, moments[0].auc - moments[1].auc)
-    return _difference(moments[0], moments[1], spreads, bool(gap.any()), confidence)
+    return difference_from(moments[0], moments[1], spreads, bool(gap.any()), confidence)
 
 
 def _binned_differences(
@@ -279,12 +279,18 @@ def _binned_difference(
         float(squares[1]) / (a.positives - 1) if a.positives > 1 else np.nan,
         float(squares[0]) / (a.negatives - 1) if a.negatives > 1 else np.nan,
     )
-    return _difference(a, b, spreads, changed, confidence)
+    return difference_from(a, b, spreads, changed, confidence)
 
 
-def _difference(
+def difference_from(
     a: Moments, b: Moments, spreads: tuple[float, float], changed: bool, confidence: float
 ) -> Difference | None:
+    """Return the paired difference of two AUCs from their moments, without any tolerance.
+
+    Args:
+        spreads: as in :func:`promotion_assets.statistics.roc_intervals.paired_delong`.
+        changed: whether the two order any row differently.
+    """
     one, two = estimate_from(a, confidence), estimate_from(b, confidence)
     if one is None or two is None:
         return None

@@ -67,7 +67,7 @@ def auc_gap_by_group(
             own = float(u @ u) * size / (size - 1) if size > 1 else math.nan
             variances.append(own - 2 * float(u @ w) + shared_by_all[label])
             sizes.append(size)
-        result.append(_gap(single, overall, variances, sizes, level))
+        result.append(gap_between(single, overall, variances, sizes, level))
     return tuple(result)
 
 
@@ -80,13 +80,19 @@ def _influence(counts: Floats, truth: Bools, auc: float) -> Floats:
     return weighted
 
 
-def _gap(
+def gap_between(
     single: Estimate,
     overall: Estimate,
     variances: list[float],
     sizes: list[int],
     confidence: float,
 ) -> Difference:
+    """Return a group's AUC less that of all rows.
+
+    Args:
+        variances: of the gap, by class, negatives first: the sums of squared joint influences.
+        sizes: the group's rows by class, negatives first.
+    """
     negatives, positives = sizes
     if single.n == overall.n:
         return Difference(
