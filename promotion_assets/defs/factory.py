@@ -15,6 +15,7 @@ from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
 from promotion_assets.defs.mirror import registry_mirror
 from promotion_assets.defs.names import Names
+from promotion_assets.defs.notifications import notifications, notifications_sensor
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.review import review, reviews_sensor
@@ -123,6 +124,7 @@ def promotion_definitions(
                 *(a for assets in shadows.values() for a in assets),
                 *(a for assets in live.values() for a in assets),
                 *mirrors,
+                notifications(),
             ]
         ),
         jobs=[*jobs.values(), *promoting.values(), *shadowing.values(), reconciling],
@@ -131,6 +133,7 @@ def promotion_definitions(
             reviews_sensor(names, promoting),
             shadows_sensor(names, shadowing),
             reconcile_sensor(reconciling),
+            notifications_sensor(),
         ],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
