@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from promotion_assets.rollout.decide import Action, RolloutPlan, decide
 from promotion_assets.rollout.statistics import Statistics
 from promotion_assets.serving.events import EventReader
 
+Prove = Callable[[Evaluator, ModelState], Iterable[str]]
 _GOES_ON = ("advance", "bake", "complete")
 
 
@@ -51,8 +52,19 @@ class Look:
     note: str = ""
 
 
-def look_at(workspace: Workspace, events: EventReader, model: str, segment: str) -> Look:
+def look_at(
+    workspace: Workspace,
+    events: EventReader,
+    model: str,
+    segment: str,
+    *,
+    prove: Prove | None = None,
+) -> Look:
     """Look at a rollout and decide, without recording anything.
+
+    Args:
+        prove: says what is wrong with candidate and predecessor of a rollout that has not begun;
+            by default both are loaded and answer, which takes seconds.
 
     Raises:
         LedgerUnreachable, RegistryUnreachable: as they say.
@@ -64,7 +76,7 @@ def look_at(workspace: Workspace, events: EventReader, model: str, segment: str)
         return Look(model, segment, state, policy)
     look = Look(model, segment, state, policy, plan)
     if plan.step is None:
-        return _before_it_begins(workspace, events, look, plan)
+        return _before_it_begins(workspace, events, look, plan, prove or preflight)
     return _under_way(workspace, events, look, plan)
 
 
@@ -85,7 +97,7 @@ def policy_of(workspace: Workspace, state: ModelState, segment: str) -> RolloutP
 
 
 def _before_it_begins(
-    workspace: Workspace, events: EventReader, look: Look, plan: RolloutPlan
+    workspace: Workspace, events: EventReader, look: Look, plan: RolloutPlan, prove: Prove
 ) -> Look:
     evaluator = Evaluator(workspace, look.model, look.segment)
     note = ""
@@ -99,7 +111,7 @@ def _before_it_begins(
         if not look.policy.require_acknowledged:
             problems = []
         # Loading takes seconds: only when nothing else is missing.
-        problems = problems or list(preflight(evaluator, look.state))
+        problems = problems or list(prove(evaluator, look.state))
     plan = replace(plan, not_ready=tuple(problems))
     action = decide(plan, look.policy, Statistics(), workspace.clock())
     if action.kind != "start":

@@ -1,0 +1,79 @@
+"""Rollouts as people and programs are shown them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from promotion_assets.audit.traffic_words import plan_in_words
+from promotion_assets.lifecycle.events import RolloutStepped, TrafficPlanned
+from promotion_assets.lifecycle.rollouts import segment_plan, steps_of
+from promotion_assets.pipeline.rollout_look import Look, look_at
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.serving.events import EventReader
+
+
+def rollouts(
+    workspace: Workspace, events: EventReader, models: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield what is rolling out now, with what the next tick would do; nothing is recorded."""
+    for model in models:
+        for segment in workspace.ledger.state(model).rolling:
+            look = look_at(workspace, events, model, segment, prove=lambda evaluator, state: ())
+            yield shown(look)
+
+
+def shown(look: Look) -> dict[str, Any]:
+    """Return one look as JSON types."""
+    plan, action = look.plan, look.action
+    assert plan is not None
+    assert action is not None
+    return {
+        "model": look.model,
+        "segment": look.segment,
+        "version": plan.version,
+        "champion": look.state.champions[look.segment],
+        "share": segment_plan(look.state, look.segment).share,
+        "step": plan.step,
+        "steps": [look.policy.share_at(n) for n in range(len(look.policy.way))],
+        "since": plan.since.isoformat() if plan.since else None,
+        "paused": plan.paused,
+        "held": plan.held,
+        "next": action.kind,
+        "reason": action.reason,
+        "not_before": action.not_before.isoformat() if action.not_before else None,
+        "note": look.note,
+        "family_rate": look.policy.family_rate,
+        "units": look.statistics.step(plan.step or 0).candidate.units,
+        "guardrails": [finding.to_json() for finding in action.findings],
+        "history": [_step(step) for step in steps_of(look.state, look.segment)],
+    }
+
+
+def plans(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+    """Return every traffic plan of the model, in order."""
+    return [
+        {
+            "generation": recorded.event.plan.generation,
+            "at": recorded.recorded_at.isoformat(),
+            "actor": recorded.event.actor,
+            "cause": recorded.event.cause,
+            "reason": recorded.event.reason,
+            "traffic": plan_in_words(recorded.event.plan),
+            "plan": recorded.event.plan.model_dump(mode="json"),
+        }
+        for recorded in workspace.ledger.events(model)
+        if isinstance(recorded.event, TrafficPlanned)
+    ]
+
+
+def _step(step: RolloutStepped) -> dict[str, Any]:
+    return {
+        "action": step.action,
+        "at": step.at.isoformat(),
+        "actor": step.actor,
+        "share_from": step.share_from,
+        "share_to": step.share_to,
+        "generation": step.generation,
+        "reason": step.reason,
+    }
