@@ -93,12 +93,17 @@ def reconcile_sensor(job: Any, every_seconds: int = 600) -> dg.SensorDefinition:
 
 
 def promotion_definitions(
-    policy: Policy, *, config: Path | None = None, home: Path | None = None
+    policy: Policy,
+    *,
+    config: Path | None = None,
+    home: Path | None = None,
+    look_seconds: float = 15,
 ) -> dg.Definitions:
     """Return assets, checks, jobs and the sensor for every model of ``policy``.
 
     Args:
         config, home: where policy and state are; as the environment says where not given.
+        look_seconds: how often the registry is looked at where no webhook hints at anything.
     """
     taken: set[str] = set()
     names = [Names.of(model, taken) for model in policy.models]
@@ -129,7 +134,7 @@ def promotion_definitions(
         ),
         jobs=[*jobs.values(), *promoting.values(), *shadowing.values(), reconciling],
         sensors=[
-            new_versions(names, jobs),
+            new_versions(names, jobs, look_seconds=look_seconds),
             reviews_sensor(names, promoting),
             shadows_sensor(names, shadowing),
             reconcile_sensor(reconciling),

@@ -9,6 +9,7 @@ from promotion_assets.defs.names import REQUEST_TAG, Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.errors import Unreachable
 from promotion_assets.pipeline.asking import TAG_LENGTH, Question
+from promotion_assets.pipeline.hints import Hints
 from promotion_assets.pipeline.watching import Watch, look_for_versions
 
 MOST_RUNS_A_TICK = 25
@@ -23,12 +24,20 @@ _UNFINISHED = [
 
 
 def new_versions(
-    models: Sequence[Names], jobs: Mapping[str, Any], *, interval_seconds: int = 15
+    models: Sequence[Names],
+    jobs: Mapping[str, Any],
+    *,
+    interval_seconds: int = 5,
+    look_seconds: float = 15,
 ) -> dg.SensorDefinition:
     """Return the sensor over all models of the policy.
 
     Its cursor is the highest version number seen of each model, and what was asked for and is
     not decided yet: a version is judged, and judged once, whatever dies in between.
+
+    Args:
+        interval_seconds: how often it is asked whether there is anything to do at all.
+        look_seconds: how often the registry is looked at where no webhook has hinted at anything.
     """
     by_model = {names.model: names for names in models}
 
@@ -44,13 +53,18 @@ def new_versions(
     ) -> dg.SensorResult | dg.SkipReason:
         seen = Watch.parse(context.cursor)
         try:
+            workspace = platform.open()
+            hints = Hints(workspace)
+            if not hints.waiting and not seen.is_due(workspace.clock(), look_seconds):
+                return dg.SensorResult(skip_reason=seen.sentence(), cursor=context.cursor)
             found, seen = look_for_versions(
-                platform.open(),
+                workspace,
                 list(by_model),
                 seen,
                 evaluations_of(context.instance),
                 most=MOST_RUNS_A_TICK,
             )
+            hints.take()
         except Unreachable as error:
             return dg.SkipReason(f"{error}")
         return requested(found, by_model, cursor=seen.dump(), otherwise=seen.sentence())

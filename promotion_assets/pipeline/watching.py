@@ -43,11 +43,15 @@ class Seen(Frozen):
 
 
 class Watch(Frozen):
-    """The cursor: how far was seen, what was asked for, and whose turn it is."""
+    """The cursor: how far was seen, what was asked for, whose turn it is, and when it was looked.
+
+    ``looked_at`` is in seconds since 1970.
+    """
 
     models: dict[str, Seen] = Field(default_factory=dict)
     asked: dict[str, tuple[Asked, ...]] = Field(default_factory=dict)
     turn: int = 0
+    looked_at: float = 0.0
 
     @classmethod
     def parse(cls, cursor: str | None) -> Watch:
@@ -60,6 +64,10 @@ class Watch(Frozen):
     def dump(self) -> str:
         """Return the cursor as text."""
         return self.model_dump_json(exclude_defaults=True)
+
+    def is_due(self, now: datetime, every_seconds: float) -> bool:
+        """Whether it is time for another look; a look in the future is none."""
+        return not 0 <= now.timestamp() - self.looked_at < every_seconds
 
     def in_turn(self, models: Sequence[str]) -> frozenset[str]:
         """Return the models that are asked for in this look whatever their entry says."""
@@ -179,7 +187,8 @@ def look_for_versions(
         if new:
             asked[model] = (*asked.get(model, ()), *new)
             questions += [Question.of(model, one) for one in new]
-    return questions, Watch(models=reached, asked=asked, turn=seen.turn + 1)
+    looked = now.timestamp()
+    return questions, Watch(models=reached, asked=asked, turn=seen.turn + 1, looked_at=looked)
 
 
 def _not_asked_yet(
