@@ -17,9 +17,9 @@ TOKEN = "PROMOTION_REVIEWER_TOKEN"  # noqa: S105  (the variable's name)
 
 def segment_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--segment`` to a command."""
-    return click.option("--segment", default="default", show_default=True, help="Which segment.")(
-        function
-    )
+    return click.option(
+        "--segment", default="", help="Which segment; the one in which it waits where not given."
+    )(function)
 
 
 @click.group("review")
@@ -66,11 +66,12 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         return
     say_table(
         "",
-        ("model", "version", "requested", "approvals", "whose turn"),
+        ("model", "version", "segment", "requested", "approvals", "whose turn"),
         [
             (
                 item.model,
                 item.version,
+                item.segment,
                 f"{item.requested_at:%Y-%m-%d}",
                 f"{item.approvals} of {item.quorum}",
                 ", ".join(item.assigned) or "nobody may review it",
@@ -102,11 +103,13 @@ def show(
     promotion review show credit-risk 2 --slice 3f2a90c1d4e5
     """
     desk, reviewer = _signed_in(ctx)
+    segment = segment or desk.segment_of(model, version)
     shown = desk.show(model, version, segment, reviewer)
     for slice_id in slices:
         shown = desk.open_slice(model, version, segment, reviewer, slice_id)
     if as_json:
-        say_json({"view": shown.view.model_dump(mode="json"), "digest": shown.view_digest})
+        view = shown.view.model_dump(mode="json")
+        say_json({"view": view, "digest": shown.view_digest, "told": list(shown.told)})
         return
     from promotion_assets.review.as_text import as_text
 
@@ -133,12 +136,10 @@ def approve(
     promotion review approve credit-risk 2 --answers answers.yaml
     """
     desk, reviewer = _signed_in(ctx)
-    from promotion_assets.pipeline.evaluator import Evaluator
-    from promotion_assets.pipeline.review_case import gather
     from promotion_assets.review.case import Ballot
 
-    desk.workspace.policy_of(model)
-    case = gather(Evaluator(desk.workspace, model, segment), version).case
+    segment = segment or desk.segment_of(model, version)
+    case = desk.case(model, version, segment)
     given = _from_file(answers) if answers else _asked(case.questions)
     ballot = Ballot(
         model=model,
@@ -153,6 +154,8 @@ def approve(
     click.echo(f"{reviewer} has approved {model} version {version}")
     for flag in decided.flags:
         click.echo(f"  flagged for audit: {flag}")
+    for told in desk.told(model, version, segment, reviewer):
+        click.echo(told)
 
 
 @command.command("reject")
@@ -170,11 +173,14 @@ def reject(ctx: click.Context, model: str, version: str, reason: str, segment: s
     desk, reviewer = _signed_in(ctx)
     from promotion_assets.review.case import Ballot
 
+    segment = segment or desk.segment_of(model, version)
     ballot = Ballot(
         model=model, version=version, segment=segment, verdict="rejected", comment=reason
     )
     desk.vote(ballot, reviewer, "cli")
     click.echo(f"{reviewer} has rejected {model} version {version}")
+    for told in desk.told(model, version, segment, reviewer):
+        click.echo(told)
 
 
 @command.command("stats")
@@ -182,7 +188,7 @@ def reject(ctx: click.Context, model: str, version: str, reason: str, segment: s
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def stats(ctx: click.Context, model: str | None, as_json: bool) -> None:
-    """Show how the team reviews: time to decide, share flagged, agreement, rejections.
+    """Show how the team reviews: time to decide, flags, agreement, rejections, drills caught.
 
     \b
     promotion review stats credit-risk
@@ -222,7 +228,7 @@ def serve(
     """
     import uvicorn
 
-    from promotion_assets.pipeline.reviewing import DeskSource
+    from promotion_assets.pipeline.desk_source import DeskSource
     from promotion_assets.review.web.app import review_app
     from promotion_assets.review.web.settings import WebSettings
 

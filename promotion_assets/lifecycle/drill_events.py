@@ -83,6 +83,7 @@ class DrillReminded(DrillEvent):
     """Reviewers were reminded of a drill as of any request that waits."""
 
     kind: Literal["DRILL_REMINDED"] = "DRILL_REMINDED"
+    assigned: tuple[str, ...] = ()
 
 
 class DrillEnded(DrillEvent):
@@ -95,6 +96,9 @@ class DrillEnded(DrillEvent):
     kind: Literal["DRILL_ENDED"] = "DRILL_ENDED"
     outcome: Literal["caught", "missed", "expired", "withdrawn"]
     reason: str
+
+
+AnyDrillEvent = DrillOpened | DrillAnswered | DrillRefused | DrillReminded | DrillEnded
 
 
 def journal_of(model: str) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promotion_assets.canonical import digest_bytes
 from promotion_assets.decision.decide import Decision
 from promotion_assets.errors import EvidenceMissing, IntegrityError, PromotionError, UsageError
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.gates.documentation import model_card_of
-from promotion_assets.lifecycle.events import EvaluationFinished, ReviewDecided, Stage
+from promotion_assets.lifecycle.events import (
+    EvaluationFinished,
+    ReviewDecided,
+    ShadowReported,
+    Stage,
+)
 from promotion_assets.lifecycle.stages import ModelState, version_key
 from promotion_assets.lifecycle.transitions import (
     Facts,
@@ -25,6 +30,7 @@ from promotion_assets.pipeline.pictures import pictures_of
 from promotion_assets.pipeline.production_facts import authors_of, requesters_of, with_review
 from promotion_assets.pipeline.promoting import facts_of, taken_now
 from promotion_assets.review.case import Case
+from promotion_assets.review.drills import Drill
 from promotion_assets.review.limitations import limitations_of
 from promotion_assets.review.questionnaire import YES
 from promotion_assets.review.slices import slices_of
@@ -39,18 +45,27 @@ DRAWN = ("accuracy", "fairness", "drift", "latency")
 
 @dataclass(frozen=True)
 class Gathered:
-    """A case with what it was gathered from; ``sequence`` is the model's, for compare-and-set."""
+    """A case with what it was gathered from.
+
+    Attributes:
+        sequence: that the case was gathered at, for compare-and-set.
+        card: the model card's text.
+        pictured: version and decision whose evidence the pictures are drawn from.
+        undrawn: gates of which there is no picture.
+        drill: the drill that it is; ``None`` for a real request.
+    """
 
     case: Case
     state: ModelState
     facts: Facts
     decision: Decision
     candidate: Candidate
-
-    @property
-    def sequence(self) -> int:
-        """The model's sequence that the case was gathered at."""
-        return self.state.sequence
+    sequence: int
+    card: str
+    shadow: ShadowReported | None
+    pictured: tuple[str, str]
+    undrawn: tuple[str, ...] = ()
+    drill: Drill | None = None
 
 
 def gather(evaluator: Evaluator, version: str) -> Gathered:
@@ -95,12 +110,23 @@ def gather(evaluator: Evaluator, version: str) -> Gathered:
         authors=authors_of(candidate),
         requesters=requesters_of(state, segment, version),
         reviews=state.reviews.get((segment, version), ()),
-        earlier=tuple(_earlier(state)),
+        earlier=tuple(earlier_answers(state)),
         limitations=limitations_of(model_card_of(candidate)),
         slices=slices_of(decision.results, policy.review.borderline),
         frozen_by=facts.frozen_by,
     )
-    return Gathered(case, state, facts, decision, candidate)
+    card = model_card_of(candidate)
+    return Gathered(
+        case=case,
+        state=state,
+        facts=facts,
+        decision=decision,
+        candidate=candidate,
+        sequence=state.sequence,
+        card=card.text[:CARD_LENGTH] if card else "",
+        shadow=state.shadows.get((segment, version)),
+        pictured=(version, decision.digest),
+    )
 
 
 def decision_of(evaluator: Evaluator, recorded: EvaluationFinished) -> Decision:
@@ -133,13 +159,14 @@ def picture_files(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
     folder = home / "store" / "pictures" / found.decision.digest
     if not (folder / ".done").exists():
         try:
-            evidence = load_evidence(home, case.model, case.version, found.decision.digest)
+            version, digest = found.pictured
+            evidence = load_evidence(home, case.model, version, digest)
         except EvidenceMissing:
             return {}
         for result in found.decision.results:
-            if result.gate in DRAWN:
+            if result.gate in DRAWN and result.gate not in found.undrawn:
                 try:
-                    drawn = pictures_of(result, evidence)
+                    drawn = pictures_of(result, replace(evidence, version=case.version))
                 except (ValueError, KeyError, PromotionError):
                     # A picture is a help; a defect in one must not close the review.
                     continue
@@ -151,16 +178,14 @@ def picture_files(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
 
 def frozen_view(evaluator: Evaluator, found: Gathered, pictures: dict[str, bytes]) -> ReviewView:
     """Return what a reviewer is shown, kept in the store under its digest."""
-    card = model_card_of(found.candidate)
-    place = (found.case.segment, found.case.version)
     material = Material(
         case=found.case,
         decision=found.decision,
         candidate=found.candidate,
         champion=evaluator.compared_with(found.case.version),
-        shadow=found.state.shadows.get(place),
+        shadow=found.shadow,
         shadow_waiver=found.facts.shadow_waiver,
-        model_card=card.text[:CARD_LENGTH] if card else "",
+        model_card=found.card,
         history=_history(found.state, found.case.version),
         pictures={title: digest_bytes(png) for title, png in pictures.items()},
     )
@@ -182,7 +207,8 @@ def _standing_in_the_way(state: ModelState, request: Request, facts: Facts) -> l
     return found
 
 
-def _earlier(state: ModelState) -> list[EarlierAnswer]:
+def earlier_answers(state: ModelState) -> list[EarlierAnswer]:
+    """Return what was written in any review of the model."""
     return [
         EarlierAnswer(str(answer), vote.actor, vote.version)
         for votes in state.reviews.values()

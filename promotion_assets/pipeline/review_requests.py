@@ -14,6 +14,7 @@ from promotion_assets.lifecycle.events import (
 from promotion_assets.lifecycle.promotion import promote as change_stage
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.transitions import Request
+from promotion_assets.pipeline.drilling import keep_drills
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import facts_now
 from promotion_assets.pipeline.review_case import gather
@@ -50,7 +51,12 @@ def keep_requests(workspace: Workspace, model: str) -> Kept:
                 keep_request(evaluator, version, kept)
             except PromotionError as error:
                 kept.problems.append(f"version {version}: {error}")
-    if kept.said:
+    try:
+        drilled = keep_drills(workspace, model)
+    except PromotionError as error:
+        kept.problems.append(f"drills: {error}")
+        drilled = False
+    if kept.said or drilled:
         workspace.checkpointer.publish()
     return kept
 

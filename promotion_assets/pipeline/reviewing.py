@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -25,8 +25,18 @@ from promotion_assets.lifecycle.events import (
     ReviewRefused,
     Stage,
 )
+from promotion_assets.pipeline.drill_case import gather_drill
+from promotion_assets.pipeline.drilling import (
+    all_drills,
+    events_of_vote,
+    find_drill,
+    refused_in_drill,
+    told_of,
+    withdraw,
+)
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.review_case import Gathered, frozen_view, gather, picture_files
+from promotion_assets.pipeline.review_queue import waiting
 from promotion_assets.pipeline.review_requests import (
     Kept,
     carry_out_rejection,
@@ -35,7 +45,7 @@ from promotion_assets.pipeline.review_requests import (
 from promotion_assets.pipeline.trying import example_inputs, try_inputs
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.review.access import Access
-from promotion_assets.review.case import Ballot, Opening, Surface
+from promotion_assets.review.case import Ballot, Case, Opening, Surface
 from promotion_assets.review.figures import Figures, figures_of
 from promotion_assets.review.identity import name_hash
 from promotion_assets.review.ports import AccessStore, Answered, QueueItem, Shown
@@ -67,15 +77,38 @@ class ReviewDesk:
 
     def queue(self) -> tuple[QueueItem, ...]:
         """Return the open requests of all models, the oldest first, from the ledger alone."""
-        found = [item for model in self.workspace.policy.models for item in self._waiting(model)]
+        models = self.workspace.policy.models
+        found = [item for model in models for item in waiting(self.workspace, model)]
         return tuple(sorted(found, key=lambda item: item.requested_at))
+
+    def segment_of(self, model: str, version: str) -> str:
+        """Return the segment that is meant where none is named.
+
+        Raises:
+            UsageError: the version waits for review in several.
+        """
+        known = self.workspace.policy_of(model).segments
+        found = [i.segment for i in waiting(self.workspace, model) if i.version == version]
+        if len(found) > 1 and DEFAULT_SEGMENT not in found:
+            raise UsageError(
+                f"opening the review of {model} version {version[:60]}",
+                f"it waits in segments {', '.join(found)}",
+                "name one of them",
+            )
+        if DEFAULT_SEGMENT in found or not found:
+            return DEFAULT_SEGMENT if DEFAULT_SEGMENT in known else known[0]
+        return found[0]
+
+    def case(self, model: str, version: str, segment: str) -> Case:
+        """Return the case as it stands, without noting that anybody has opened it."""
+        return self._gather(self._evaluator(model, segment), version).case
 
     def show(self, model: str, version: str, segment: str, reviewer: str) -> Shown:
         """Return the request as it stands, and note that ``reviewer`` has opened it."""
         evaluator = self._evaluator(model, segment)
         if self._in_staging(evaluator, version):
             keep_request(evaluator, version, Kept())
-        found = gather(evaluator, version)
+        found = self._gather(evaluator, version)
         pictures = picture_files(evaluator, found)
         view = frozen_view(evaluator, found, pictures)
         case, now = found.case, self.workspace.clock()
@@ -91,7 +124,13 @@ class ReviewDesk:
             opened=self._opening(found, reviewer).parts,
             hindrances=may_approve(case, reviewer, now),
             closed=closed_because(case, now),
+            told=self.told(model, version, segment, reviewer),
         )
+
+    def told(self, model: str, version: str, segment: str, reviewer: str) -> tuple[str, ...]:
+        """Return what ``reviewer`` may know of a drill; nothing of a real request."""
+        drill = find_drill(self.workspace, model, version, segment)
+        return told_of(drill) if drill is not None and drill.is_over_for(reviewer) else ()
 
     def open_slice(
         self, model: str, version: str, segment: str, reviewer: str, slice_id: str
@@ -103,11 +142,13 @@ class ReviewDesk:
             self.store.open_part(request.request_id, reviewer, slice_id, self.workspace.clock())
         return shown
 
-    def inputs(self, model: str, version: str) -> Mapping[str, str]:
+    def inputs(self, model: str, version: str, segment: str) -> Mapping[str, str]:
         """Return an example of the version's inputs, by name."""
-        return example_inputs(self._evaluator(model, DEFAULT_SEGMENT), version)
+        return example_inputs(*self._tried(model, version, segment))
 
-    def try_inputs(self, model: str, version: str, values: Mapping[str, str]) -> Answered:
+    def try_inputs(
+        self, model: str, version: str, segment: str, values: Mapping[str, str]
+    ) -> Answered:
         """Score hand-made inputs on both versions, one such request at a time."""
         if not self._trying.acquire(timeout=BUSY_SECONDS):
             raise Conflict(
@@ -116,7 +157,8 @@ class ReviewDesk:
                 "try again in a minute",
             )
         try:
-            return try_inputs(self._evaluator(model, DEFAULT_SEGMENT), version, values)
+            evaluator, tried = self._tried(model, version, segment)
+            return try_inputs(evaluator, tried, values)
         finally:
             self._trying.release()
 
@@ -130,19 +172,21 @@ class ReviewDesk:
         """
         evaluator = self._evaluator(ballot.model, ballot.segment)
         for _ in range(_ATTEMPTS):
-            found = gather(evaluator, ballot.version)
+            found = self._gather(evaluator, ballot.version)
             opening = self._opening(found, reviewer)
             now = self.workspace.clock()
             judged = judge(found.case, ballot, reviewer, opening, now)
             if not judged.accepted:
-                raise self._refused(ballot, reviewer, surface, judged)
+                raise self._refused(found, ballot, reviewer, surface, judged)
             decided = _decided(found, ballot, reviewer, surface, opening, judged, now)
+            events = events_of_vote(found, decided, now) if found.drill else [decided]
             try:
-                self.workspace.ledger.append([decided], expect_sequence=found.sequence)
+                self.workspace.ledger.append(events, expect_sequence=found.sequence)
             except Conflict:
                 # Somebody else was first: judge again on what is there now.
                 continue
-            self._conclude(evaluator, decided)
+            if found.drill is None:
+                self._conclude(evaluator, decided)
             return decided
         raise Conflict(
             f"voting on {ballot.model} version {ballot.version}",
@@ -156,11 +200,11 @@ class ReviewDesk:
         Raises:
             ReviewNotAllowed: the vote would not be let through as it is.
         """
-        found = gather(self._evaluator(ballot.model, ballot.segment), ballot.version)
+        found = self._gather(self._evaluator(ballot.model, ballot.segment), ballot.version)
         now = self.workspace.clock()
         judged = judge(found.case, ballot, reviewer, self._opening(found, reviewer), now)
         if not judged.accepted:
-            raise self._refused(ballot, reviewer, "page", judged)
+            raise self._refused(found, ballot, reviewer, "page", judged)
         token = f"once_{os.urandom(24).hex()}"
         content = json.dumps({"reviewer": reviewer, "ballot": ballot.model_dump(mode="json")})
         self.store.put_once(name_hash(token), content, now + ONE_TIME)
@@ -203,7 +247,9 @@ class ReviewDesk:
 
     def figures(self, models: Sequence[str] = ()) -> Figures:
         """Return how the team reviews, over ``models`` or all of the policy."""
-        return figures_of(self._events(models or list(self.workspace.policy.models)))
+        names = list(models or self.workspace.policy.models)
+        drills = [drill for model in names for drill in all_drills(self.workspace, model)]
+        return figures_of(self._events(names), drills)
 
     def reviewer_of_slack(self, slack_id: str) -> str | None:
         """Return the reviewer with the Slack identity ``TEAM/USER``."""
@@ -232,37 +278,24 @@ class ReviewDesk:
             )
         return Evaluator(self.workspace, model, segment)
 
+    def _gather(self, evaluator: Evaluator, version: str) -> Gathered:
+        drill = find_drill(self.workspace, evaluator.model, version, evaluator.segment)
+        if drill is None:
+            return gather(evaluator, version)
+        found = gather_drill(evaluator, drill)
+        if drill.ended is None and found.case.changed():
+            withdraw(self.workspace, drill, f"changed since: {', '.join(found.case.changed())}")
+        return found
+
+    def _tried(self, model: str, version: str, segment: str) -> tuple[Evaluator, str]:
+        """Return whose artifact answers where inputs are tried: a drill has none of its own."""
+        evaluator = self._evaluator(model, segment)
+        drill = find_drill(self.workspace, model, version, segment)
+        return evaluator, drill.opened.source_version if drill else version
+
     def _in_staging(self, evaluator: Evaluator, version: str) -> bool:
         state = self.workspace.ledger.state(evaluator.model)
         return state.stage(version, evaluator.segment) is Stage.STAGING
-
-    def _waiting(self, model: str) -> Iterator[QueueItem]:
-        state, policy = self.workspace.ledger.state(model), self.workspace.policy_of(model)
-        now = self.workspace.clock()
-        for (segment, version), request in state.requests.items():
-            if request.requested_at is None or state.stage(version, segment) is not Stage.STAGING:
-                continue
-            if request.expires_at is not None and now > request.expires_at:
-                continue
-            votes = {
-                vote.actor: vote.verdict
-                for vote in state.reviews.get((segment, version), ())
-                if dict(vote.evidence) == dict(request.evidence)
-            }
-            approvals = sum(1 for verdict in votes.values() if verdict == "approved")
-            quorum = policy.review.needed(policy.risk_class)
-            if approvals < quorum and "rejected" not in votes.values():
-                yield QueueItem(
-                    model=model,
-                    version=version,
-                    segment=segment,
-                    request_id=request.request_id,
-                    assigned=request.assigned,
-                    requested_at=request.requested_at,
-                    expires_at=request.expires_at,
-                    approvals=approvals,
-                    quorum=quorum,
-                )
 
     def _opening(self, found: Gathered, reviewer: str) -> Opening:
         request = found.case.request
@@ -275,9 +308,14 @@ class ReviewDesk:
         return Opening(parts.get(""), slices, last.removeprefix(_VIEW))
 
     def _refused(
-        self, ballot: Ballot, reviewer: str, surface: Surface, judged: Judgement
+        self,
+        found: Gathered,
+        ballot: Ballot,
+        reviewer: str,
+        surface: Surface,
+        judged: Judgement,
     ) -> ReviewNotAllowed:
-        refusal = ReviewRefused(
+        refused = ReviewRefused(
             model=ballot.model,
             version=ballot.version,
             segment=ballot.segment,
@@ -286,7 +324,10 @@ class ReviewDesk:
             surface=surface,
             problems=tuple(problem[:500] for problem in judged.problems[:30]),
         )
-        self.workspace.ledger.append([refusal])
+        drill = found.drill
+        self.workspace.ledger.append(
+            [refused if drill is None else refused_in_drill(drill, refused)]
+        )
         verb = "approve" if ballot.verdict == "approved" else "reject"
         return ReviewNotAllowed(
             f"{verb} {ballot.model} version {ballot.version}",
@@ -302,27 +343,6 @@ class ReviewDesk:
                 # The vote stands and is recorded; housekeeping archives the version.
                 return
         self.workspace.checkpointer.publish()
-
-
-@dataclass
-class DeskSource:
-    """Gives the desk, opened anew when the policy file has changed."""
-
-    open: Callable[[], Workspace]
-    _desk: ReviewDesk | None = None
-    _read: tuple[int, int] = (0, 0)
-
-    def __call__(self) -> ReviewDesk:
-        """Return the desk over the policy as it stands."""
-        desk = self._desk
-        if desk is not None:
-            found = desk.workspace.config.stat()
-            if (found.st_mtime_ns, found.st_size) == self._read:
-                return desk
-        workspace = self.open()
-        found = workspace.config.stat()
-        self._desk, self._read = ReviewDesk(workspace), (found.st_mtime_ns, found.st_size)
-        return self._desk
 
 
 def _decided(

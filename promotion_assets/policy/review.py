@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from promotion_assets.canonical import digest_of
 from promotion_assets.policy.strict import Strict
 
-# A roster or a calendar may change under an open review without changing what was asked.
-_NOT_RULES = {"reviewers", "freeze"}
+# These may change under an open review without changing what was asked.
+_NOT_RULES = {"reviewers", "freeze", "drill"}
 HIGH_STAKES_QUORUM = 2
 
 
@@ -97,6 +97,28 @@ class Freeze(Strict):
         return self
 
 
+class DrillPolicy(Strict):
+    """Known-bad candidates in the queue, now and then, to see whether they are caught.
+
+    Attributes:
+        enabled: off unless a team wants it.
+        per_requests: one drill in about so many real requests of the model.
+        per_days: one drill in about so many days. Of both, whichever comes first.
+        seed: of the chance by which moment, number and defect are chosen.
+    """
+
+    enabled: bool = False
+    per_requests: Annotated[int | None, Field(ge=1)] = 10
+    per_days: Annotated[int | None, Field(ge=1)] = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _comes_sometime(self) -> DrillPolicy:
+        if self.enabled and self.per_requests is None and self.per_days is None:
+            raise ValueError("drill is enabled and neither per_requests nor per_days is given")
+        return self
+
+
 class ReviewPolicy(Strict):
     """What a review of one model must be.
 
@@ -114,6 +136,8 @@ class ReviewPolicy(Strict):
         only_assigned: whether an approval of somebody else than the assigned is refused; it is
             flagged otherwise.
         borderline: share of a limit within which a passed number counts as borderline.
+        freeze: when nothing goes live.
+        drill: known-bad candidates that are put into the queue; off by default.
     """
 
     reviewers: tuple[ReviewerEntry, ...] = ()
@@ -129,6 +153,7 @@ class ReviewPolicy(Strict):
     only_assigned: bool = False
     borderline: Annotated[float, Field(ge=0, le=1)] = 0.1
     freeze: Freeze = Freeze()
+    drill: DrillPolicy = DrillPolicy()
 
     @model_validator(mode="after")
     def _each_once(self) -> ReviewPolicy:
@@ -161,6 +186,6 @@ class ReviewPolicy(Strict):
         return opened_at + timedelta(days=self.request_ttl_days)
 
     def rules_digest(self, shadow_waiver: str | None) -> str:
-        """SHA-256 of what an approval depends on: all but the roster and the calendars."""
+        """SHA-256 of what an approval depends on: not roster, calendars and drills."""
         rules = self.model_dump(mode="json", exclude=_NOT_RULES, by_alias=True)
         return digest_of({"review": rules, "shadow_waiver": shadow_waiver})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from promotion_assets.review.drills import DrillFigures
 from promotion_assets.review.figures import Figures
 from promotion_assets.review.ports import Shown
 from promotion_assets.review.slices import Slice
@@ -29,8 +30,21 @@ def figures_text(figures: Figures) -> str:
     ]
     for name, (votes, flagged, rejected) in figures.by_reviewer.items():
         lines.append(f"  {name}: {votes} votes, {flagged} flagged, {rejected} rejections")
+    if figures.drills.drills:
+        lines += _drills_text(figures.drills)
     lines += [f"  flag: {who}, {model} {version}: {f}" for who, model, version, f in figures.flags]
     return "\n".join(lines)
+
+
+def _drills_text(drills: DrillFigures) -> list[str]:
+    lines = [
+        f"drills {drills.drills}: caught {drills.caught}, missed {drills.missed}, expired "
+        f"{drills.expired}; catch rate {_percent(drills.catch_rate)}"
+    ]
+    for name, (votes, rejections) in drills.by_reviewer.items():
+        lines.append(f"  {name}: {rejections} of {votes} caught")
+    lines += [f"  missed {times} times: {what}" for what, times in drills.missed_defects.items()]
+    return lines
 
 
 def _lines(shown: Shown, opened: frozenset[str]) -> Iterator[str]:
@@ -38,6 +52,7 @@ def _lines(shown: Shown, opened: frozenset[str]) -> Iterator[str]:
     yield f"{view.model} version {view.version} {view.title} (risk class {view.risk_class})"
     yield f"by {view.author}; against champion {view.champion or 'none'}"
     yield f"{view.verdict}: {view.reason}"
+    yield from (f"DRILL {told}" for told in shown.told)
     if shown.closed:
         yield f"not open for review: {shown.closed}"
     for hindrance in shown.hindrances:

@@ -30,10 +30,18 @@ class Desk(Protocol):
     ) -> Shown:
         """Note that ``reviewer`` has opened a slice."""
 
-    def inputs(self, model: str, version: str) -> Mapping[str, str]:
+    def segment_of(self, model: str, version: str) -> str:
+        """Return the segment that is meant where none is named."""
+
+    def told(self, model: str, version: str, segment: str, reviewer: str) -> tuple[str, ...]:
+        """Return what ``reviewer`` may know of a drill; nothing of a real request."""
+
+    def inputs(self, model: str, version: str, segment: str) -> Mapping[str, str]:
         """Return an example of the version's inputs, by name."""
 
-    def try_inputs(self, model: str, version: str, values: Mapping[str, str]) -> Answered:
+    def try_inputs(
+        self, model: str, version: str, segment: str, values: Mapping[str, str]
+    ) -> Answered:
         """Score hand-made inputs on both versions, each in a sandbox of its own."""
 
     def vote(self, ballot: Ballot, reviewer: str, surface: Surface) -> ReviewDecided:

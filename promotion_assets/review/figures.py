@@ -14,6 +14,7 @@ from promotion_assets.lifecycle.events import (
     ReviewReminded,
     ReviewRequested,
 )
+from promotion_assets.review.drills import Drill, DrillFigures, drill_figures
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Figures:
         refused: attempts that the rules refused.
         by_reviewer: votes, flagged votes and rejections of each reviewer.
         flags: the flagged votes: reviewer, model, version, flag.
+        drills: how the team does in drills.
     """
 
     requests: int
@@ -41,10 +43,11 @@ class Figures:
     expired: int
     by_reviewer: Mapping[str, tuple[int, int, int]]
     flags: tuple[tuple[str, str, str, str], ...]
+    drills: DrillFigures
 
 
-def figures_of(events: Iterable[AnyEvent]) -> Figures:
-    """Return the figures of a history."""
+def figures_of(events: Iterable[AnyEvent], drills: Iterable[Drill] = ()) -> Figures:
+    """Return the figures of a history; drills are counted apart."""
     votes: list[ReviewDecided] = []
     requests = refused = expired = 0
     for event in events:
@@ -68,6 +71,7 @@ def figures_of(events: Iterable[AnyEvent]) -> Figures:
         refused=refused,
         expired=expired,
         by_reviewer=_by_reviewer(votes),
+        drills=drill_figures(drills),
         flags=tuple((v.actor, v.model, v.version, f) for v in votes for f in v.flags),
     )
 

@@ -103,6 +103,7 @@ class Shown:
         opened: ids of the slices that this reviewer has opened.
         hindrances: what keeps this reviewer from approving, whatever she answers.
         closed: why the request is not open, ``None`` where it is.
+        told: that it was a drill and what is wrong with it; empty until this reviewer may know.
     """
 
     case: Case
@@ -112,6 +113,7 @@ class Shown:
     opened: frozenset[str]
     hindrances: tuple[str, ...]
     closed: str | None
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

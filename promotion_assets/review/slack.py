@@ -53,3 +53,11 @@ def command_of(form: dict[str, str]) -> Command:
         words=tuple(form.get("text", "").split()),
         trigger=form.get("trigger_id", ""),
     )
+
+
+def split_words(words: tuple[str, ...]) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return model, version, the segment where one is named, and the words after them."""
+    model, version, *rest = words
+    if rest and rest[0].startswith("segment="):
+        return model, version, rest[0].removeprefix("segment="), tuple(rest[1:])
+    return model, version, "", tuple(rest)

@@ -1,4 +1,4 @@
-"""Prepares a home with a champion, a version in Staging and the incident, judged by real gates.
+"""Prepares a home with a champion, a version under review and the incident, judged by real gates.
 
 Run as ``python -m promotion_assets_tests.review.prepare FOLDER``: in a process of its own, since
 what MLflow and its libraries warn of is not ours.
@@ -14,6 +14,8 @@ from promotion_assets.demo.home import DemoHome
 from promotion_assets.demo.register import register_versions
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import adopt, record_decision, to_staging
+from promotion_assets.pipeline.review_requests import keep_requests
+from promotion_assets.pipeline.reviewing import ReviewDesk
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.fakes import Clock
 
@@ -37,6 +39,7 @@ models:
       fairness: {}
       schema: {}
       artifact: {trusted_types: [promotion_assets.demo.features.join_payment_history]}
+    segments: [default, eu]
     shadow: {waive: There is no live traffic to be shadowed in a test.}
     review:
       reviewers:
@@ -76,6 +79,18 @@ def main(root: Path) -> None:
         record_decision(evaluator, decision)
         if decision.approved:
             to_staging(evaluator, version, actor="promotion")
+    _open_requests(workspace)
+
+
+def _open_requests(workspace: Workspace) -> None:
+    """Open what waits for review a minute later, and draw the pictures once for all tests."""
+    clock = workspace.clock
+    assert isinstance(clock, Clock)
+    clock.advance(minutes=1)
+    assert keep_requests(workspace, MODEL).problems == []
+    desk = ReviewDesk(workspace)
+    for version in ("2", "3"):
+        desk.show(MODEL, version, "default", "observer")
 
 
 if __name__ == "__main__":

@@ -90,8 +90,6 @@ def withstanding(
 ) -> Iterator[tuple[World, str, dict[str, Shown]]]:
     """A page that is attacked again and again, as nothing of it leaves a change."""
     world = World.copied(prepared, tmp_path_factory.mktemp("attacked") / "home")
-    world.clock.advance(minutes=1)
-    world.keep()
     with serving(world) as url:
         yield world, url, {}
 

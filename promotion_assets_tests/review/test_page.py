@@ -47,8 +47,6 @@ def reading(
 ) -> Iterator[tuple[World, str]]:
     """A world that is only read, and the address of its page."""
     world = World.copied(prepared, tmp_path_factory.mktemp("read") / "home")
-    world.clock.advance(minutes=1)
-    world.keep()
     with serving(world) as address:
         yield world, address
 

@@ -50,7 +50,9 @@ class World:
             (folder / ".promotion" / "store" / part).symlink_to(
                 prepared / ".promotion" / "store" / part
             )
-        return cls(folder, Clock())
+        world = cls(folder, Clock())
+        world.clock.advance(minutes=1)
+        return world
 
     def reopen(self) -> None:
         """Open the home as a new process would."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,12 +17,17 @@ from promotion_assets.errors import (
     Unreachable,
     UsageError,
 )
-from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.review.access import SESSION
 from promotion_assets.review.case import Ballot
 from promotion_assets.review.desk import Desk
 from promotion_assets.review.web.forms import form_of
-from promotion_assets.review.web.pages import page, queue_page, request_page, slice_page
+from promotion_assets.review.web.pages import (
+    page,
+    queue_page,
+    request_page,
+    slice_page,
+    try_page,
+)
 from promotion_assets.review.web.settings import WebSettings
 from promotion_assets.review.web.slack import add_slack
 from promotion_assets.review.web.visitors import (
@@ -88,29 +94,30 @@ def review_app(desk: Callable[[], Desk], settings: WebSettings) -> FastAPI:
         return page("figures.html", known, figures=desk().figures())
 
     @app.get(VERSION)
-    def shown(model: str, version: str, known: Known, segment: str = DEFAULT_SEGMENT) -> Response:
-        return request_page(known, desk().show(model, version, segment, known.reviewer))
+    def shown(model: str, version: str, known: Known, segment: str = "") -> Response:
+        where = segment or desk().segment_of(model, version)
+        return request_page(known, desk().show(model, version, where, known.reviewer))
 
     @app.get(f"{VERSION}/slices/{{slice_id}}")
     def opened(
-        model: str, version: str, slice_id: str, known: Known, segment: str = DEFAULT_SEGMENT
+        model: str, version: str, slice_id: str, known: Known, segment: str = ""
     ) -> Response:
-        found = desk().open_slice(model, version, segment, known.reviewer, slice_id)
+        where = segment or desk().segment_of(model, version)
+        found = desk().open_slice(model, version, where, known.reviewer, slice_id)
         return slice_page(known, found, slice_id)
 
     @app.get(f"{VERSION}/try")
-    def trying(model: str, version: str, known: Known) -> Response:
-        inputs = desk().inputs(model, version)
-        return page("try.html", known, model=model, version=version, inputs=inputs, answered=None)
+    def trying(model: str, version: str, known: Known, segment: str = "") -> Response:
+        where = segment or desk().segment_of(model, version)
+        return try_page(known, (model, version, where), desk().inputs(model, version, where))
 
     @app.post(f"{VERSION}/try")
     def tried(request: Request, model: str, version: str, known: Known, form: Form) -> Response:
         check_form(request, known, form, desk().access)
+        where = form.get("segment") or desk().segment_of(model, version)
         values = {k.removeprefix("input."): v for k, v in form.items() if k.startswith("input.")}
-        answered = desk().try_inputs(model, version, values)
-        return page(
-            "try.html", known, model=model, version=version, inputs=values, answered=answered
-        )
+        answered = desk().try_inputs(model, version, where, values)
+        return try_page(known, (model, version, where), values, answered)
 
     @app.post(f"{VERSION}/vote")
     def vote(request: Request, model: str, version: str, known: Known, form: Form) -> Response:
@@ -121,7 +128,7 @@ def review_app(desk: Callable[[], Desk], settings: WebSettings) -> FastAPI:
 
 
 def _vote(desk: Desk, model: str, version: str, known: Visitor, form: dict[str, str]) -> Response:
-    segment = form.get("segment", DEFAULT_SEGMENT)
+    segment = form.get("segment") or desk.segment_of(model, version)
     answers = {k.removeprefix("answer."): v for k, v in form.items() if k.startswith("answer.")}
     ballot = Ballot(
         model=model,
@@ -135,12 +142,13 @@ def _vote(desk: Desk, model: str, version: str, known: Visitor, form: dict[str, 
     try:
         if form.get("verdict") == "later":
             token = desk.finish_later(ballot, known.reviewer)
-            return page("later.html", known, model=model, version=version, token=token)
+            return page("later.html", known, ballot=ballot, token=token)
         decided = desk.vote(ballot, known.reviewer, "page")
     except ReviewNotAllowed as refused:
         shown = desk.show(model, version, segment, known.reviewer)
         return request_page(known, shown, refused=refused, ballot=ballot)
-    return page("voted.html", known, decided=decided)
+    told = desk.told(model, version, segment, known.reviewer)
+    return page("voted.html", known, decided=decided, told=told)
 
 
 def _add_sign_in(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) -> None:
@@ -226,7 +234,8 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
                 source_of(request), "a form without a session that is open", "request_refused"
             )
             return page("login.html", None, status=401, next="/", problem="Your session ended.")
-        return RedirectResponse(f"/login?next={_inside(request.url.path)}", status_code=303)
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(_inside(wanted))}", status_code=303)
 
     @app.exception_handler(PromotionError)
     def told(request: Request, error: Any) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.responses import HTMLResponse
@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from promotion_assets.errors import ReviewNotAllowed
 from promotion_assets.review.case import Ballot
-from promotion_assets.review.ports import QueueItem, Shown
+from promotion_assets.review.ports import Answered, QueueItem, Shown
 from promotion_assets.review.view import interval_text, limit_text, number, signed
 from promotion_assets.review.web.visitors import Visitor
 
@@ -63,6 +63,25 @@ def request_page(
         answers=dict(ballot.answers) if ballot else {},
         comment=ballot.comment if ballot else "",
         rejecting=ballot is not None and ballot.verdict == "rejected",
+    )
+
+
+def try_page(
+    visitor: Visitor,
+    place: tuple[str, str, str],
+    inputs: Mapping[str, str],
+    answered: Answered | None = None,
+) -> HTMLResponse:
+    """Render the form for hand-made inputs; ``place`` is model, version and segment."""
+    model, version, segment = place
+    return page(
+        "try.html",
+        visitor,
+        model=model,
+        version=version,
+        segment=segment,
+        inputs=inputs,
+        answered=answered,
     )
 
 

@@ -11,17 +11,24 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from promotion_assets.errors import PromotionError
+from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.review.case import Ballot
 from promotion_assets.review.desk import Desk
 from promotion_assets.review.identity import name_hash
-from promotion_assets.review.slack import TOLERANCE_SECONDS, Command, command_of, is_from_slack
+from promotion_assets.review.slack import (
+    TOLERANCE_SECONDS,
+    Command,
+    command_of,
+    is_from_slack,
+    split_words,
+)
 from promotion_assets.review.web.forms import body_of, parsed
 from promotion_assets.review.web.settings import WebSettings
 from promotion_assets.review.web.visitors import source_of
 
 USAGE = {
-    "/approve-model": "/approve-model MODEL VERSION [ONE-TIME-TOKEN]",
-    "/reject-model": "/reject-model MODEL VERSION REASON",
+    "/approve-model": "/approve-model MODEL VERSION [segment=SEGMENT] [ONE-TIME-TOKEN]",
+    "/reject-model": "/reject-model MODEL VERSION [segment=SEGMENT] REASON",
 }
 
 
@@ -65,15 +72,29 @@ def _answer(command: Command, desk: Desk, url: str) -> str:
         return "You are not a reviewer: your Slack identity stands in no policy."
     if len(command.words) < 2:
         return f"Usage: {usage}"
-    model, version, rest = command.words[0], command.words[1], command.words[2:]
+    model, version, named, rest = split_words(command.words)
+    segment = named or desk.segment_of(model, version)
+    where = "" if segment == DEFAULT_SEGMENT else f" in {segment}"
     if command.name == "/reject-model":
-        ballot = Ballot(model=model, version=version, verdict="rejected", comment=" ".join(rest))
+        ballot = Ballot(
+            model=model,
+            version=version,
+            segment=segment,
+            verdict="rejected",
+            comment=" ".join(rest),
+        )
         desk.vote(ballot, reviewer, "slack")
-        return f"{reviewer} has rejected {model} version {version}. It is archived."
+        told = desk.told(model, version, segment, reviewer)
+        done = " ".join(told) or "It is archived."
+        return f"{reviewer} has rejected {model} version {version}{where}. {done}"
     if rest:
         decided = desk.redeem(rest[0], "slack", reviewer=reviewer, of=(model, version))
-        return f"{reviewer} has {decided.verdict} {decided.model} version {decided.version}."
+        told = desk.told(model, version, decided.segment, reviewer)
+        said = f"{reviewer} has {decided.verdict} {model} version {version}{where}."
+        return " ".join((said, *told))
     page = f"{url}/models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
+    if where:
+        page += f"?segment={quote(segment, safe='')}"
     return f"Read the evidence and answer the questions here: {page}"
 
 
