@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.measuring import Line
 from promotion_assets.quiet import silence_telemetry
 
-JOBS = ("auc", "groups", "drift", "ledger")
+JOBS = ("auc", "groups", "drift", "ledger", "watch")
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -19,6 +19,7 @@ from promotion_assets.defs.notifications import notifications, notifications_sen
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.review import review, reviews_sensor
+from promotion_assets.defs.rollout import rollout, rollout_job, rollouts_sensor
 from promotion_assets.defs.sensors import new_versions
 from promotion_assets.defs.shadow import shadow_job, shadow_report, shadows_sensor
 from promotion_assets.gates.catalogue import settings_for
@@ -97,14 +98,16 @@ def promotion_definitions(
     *,
     config: Path | None = None,
     home: Path | None = None,
-    look_seconds: float = 15,
+    look_seconds: float | None = None,
 ) -> dg.Definitions:
     """Return assets, checks, jobs and the sensor for every model of ``policy``.
 
     Args:
         config, home: where policy and state are; as the environment says where not given.
-        look_seconds: how often the registry is looked at where no webhook hints at anything.
+        look_seconds: how often the registry is looked at where no webhook hints at anything;
+            as the policy says where not given.
     """
+    poll = policy.schedule.poll_seconds if look_seconds is None else look_seconds
     taken: set[str] = set()
     names = [Names.of(model, taken) for model in policy.models]
     by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
@@ -120,6 +123,8 @@ def promotion_definitions(
     promoting = {n.model: promotion_job(n, assets) for n, assets in live.items()}
     shadows = {n: [shadow_report(n, policy.models[n.model])] for n in names}
     shadowing = {n.model: shadow_job(n, assets) for n, assets in shadows.items()}
+    rollouts = {n: [rollout(n, policy.models[n.model])] for n in names}
+    rolling = {n.model: rollout_job(n, assets) for n, assets in rollouts.items()}
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
     reconciling = reconcile_job(mirrors)
     return dg.Definitions(
@@ -128,15 +133,27 @@ def promotion_definitions(
                 *(a for assets in by_model.values() for a in assets),
                 *(a for assets in shadows.values() for a in assets),
                 *(a for assets in live.values() for a in assets),
+                *(a for assets in rollouts.values() for a in assets),
                 *mirrors,
                 notifications(),
             ]
         ),
-        jobs=[*jobs.values(), *promoting.values(), *shadowing.values(), reconciling],
+        jobs=[
+            *jobs.values(),
+            *promoting.values(),
+            *shadowing.values(),
+            *rolling.values(),
+            reconciling,
+        ],
         sensors=[
-            new_versions(names, jobs, look_seconds=look_seconds),
+            new_versions(names, jobs, look_seconds=poll),
             reviews_sensor(names, promoting),
             shadows_sensor(names, shadowing),
+            rollouts_sensor(
+                names,
+                rolling,
+                interval_seconds=min(p.rollout.tick_seconds for p in policy.models.values()),
+            ),
             reconcile_sensor(reconciling),
             notifications_sensor(),
         ],

@@ -2,7 +2,7 @@
 
 A run may be killed, fail because MLflow is away, or never start; a decision is all that counts.
 So what was asked for is remembered, and asked for again where neither a decision nor a run is
-there. Waits double from half a minute to six hours and nothing is ever given up.
+there. Waits double up to six hours and nothing is ever given up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.pipeline.inputs import Inputs
 from promotion_assets.pipeline.workspace import Workspace
 
-FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
 # As much of a model's name as the tag of a run holds.
 TAG_LENGTH = 255
@@ -77,9 +76,9 @@ class Asked(Frozen):
         last = state.decisions.get(self.version)
         return last is not None and last.decision_digest != self.after
 
-    def due(self, now: datetime) -> bool:
+    def due(self, now: datetime, first_wait: timedelta) -> bool:
         """Whether to look after it; always where the clock has gone back behind the asking."""
-        wait = min(FIRST_WAIT * 2 ** min(self.attempt - 1, 16), LONGEST_WAIT)
+        wait = min(first_wait * 2 ** min(self.attempt - 1, 16), LONGEST_WAIT)
         return not self.at <= now < self.at + wait
 
 
@@ -136,8 +135,9 @@ def look_after(
     still: dict[str, tuple[Asked, ...]] = {}
     again: list[Question] = []
     alive: Collection[tuple[str, str]] | None = None
+    wait = timedelta(seconds=workspace.policy.schedule.retry_seconds)
     for model, open_ones in asked.items():
-        if not any(one.due(now) for one in open_ones):
+        if not any(one.due(now, wait) for one in open_ones):
             still[model] = tuple(open_ones)
             continue
         state = workspace.ledger.state(model)
@@ -146,7 +146,11 @@ def look_after(
             if one.answered_in(state):
                 continue
             alive = running() if alive is None else alive
-            if not one.due(now) or (model[:TAG_LENGTH], one.version) in alive or len(again) >= most:
+            if (
+                not one.due(now, wait)
+                or (model[:TAG_LENGTH], one.version) in alive
+                or len(again) >= most
+            ):
                 kept.append(one)
                 continue
             if workspace.registry.registration(model, one.version) is None:

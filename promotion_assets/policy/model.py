@@ -17,7 +17,7 @@ from promotion_assets.policy.rollout import RolloutPolicy
 from promotion_assets.policy.serving import ServingPolicy
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.policy.strict import Strict
-from promotion_assets.policy.watching import Nightly, WatchPolicy
+from promotion_assets.policy.watching import Schedule, WatchPolicy
 
 Task = Literal["binary", "multiclass", "regression"]
 RiskClass = Literal["low", "medium", "high"]
@@ -216,7 +216,7 @@ class Policy(Strict):
     version: Literal[1] = 1
     models: Annotated[Mapping[str, ModelPolicy], Field(min_length=1)]
     notifications: Notifications = Notifications()
-    nightly: Nightly = Nightly()
+    schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _subscriptions_once(self) -> Policy:

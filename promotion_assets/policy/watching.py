@@ -1,12 +1,12 @@
-"""The policy on watching: which registered versions are judged, and when champions are again."""
+"""The policy on watching: which versions are judged, and how often one looks."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from promotion_assets.policy.strict import Strict
 
@@ -38,18 +38,26 @@ class WatchPolicy(Strict):
         return alias
 
 
-class Nightly(Strict):
-    """When every champion is judged again.
+class Schedule(Strict):
+    """How often everything is looked at.
 
     Attributes:
-        cron: five fields; the default is two in the morning.
-        timezone: in which the fields are meant.
+        poll_seconds: between two looks at the registry where no webhook hints at anything.
+        inputs_seconds: between two looks for a changed policy or evaluation dataset.
+        retry_seconds: after which an evaluation that neither runs nor was decided is asked for
+            again; the wait doubles every time, up to six hours.
+        champions: five fields of cron: when every champion is judged again. The default is two
+            in the morning.
+        timezone: in which those fields are meant.
     """
 
-    cron: str = "0 2 * * *"
+    poll_seconds: Annotated[int, Field(ge=1, le=3600)] = 15
+    inputs_seconds: Annotated[int, Field(ge=1, le=86400)] = 60
+    retry_seconds: Annotated[int, Field(ge=1, le=21600)] = 30
+    champions: str = "0 2 * * *"
     timezone: str = "UTC"
 
-    @field_validator("cron")
+    @field_validator("champions")
     @classmethod
     def _five_fields(cls, cron: str) -> str:
         if len(cron.split()) != 5:
