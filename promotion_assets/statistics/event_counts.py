@@ -4,7 +4,7 @@ Given that an event happened, it belongs to the candidate with probability ``w r
 where ``w`` is the candidate's share of the units and ``r`` the ratio of the two rates. The base
 rate cancels: it may treble in mid-ramp without an alarm. The e-process is the mean over several
 ``r`` of the likelihood ratio against the null hypothesis (M. Lindon, A. Malek, Anytime-Valid
-Inference for Multinomial Count Data, NeurIPS 2022, section 3). With ``x`` of ``m`` events in the
+Inference for Multinomial Count Data, NeurIPS 2022). With ``x`` of ``m`` events in the
 candidate, one row contributes ``r^x / (1 + w (r - 1))^m``; rows multiply.
 
 **The share that counts is the realised one**, units of the candidate among the units seen, row by

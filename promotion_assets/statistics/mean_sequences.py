@@ -3,7 +3,7 @@
 The boundary is the two-sided normal mixture of H. Robbins (Annals of Mathematical Statistics 41,
 1970; S. Howard et al., Annals of Statistics 49, 2021, equation 14), used with an estimated
 variance, for which it holds asymptotically (I. Waudby-Smith et al., Time-uniform central limit
-theory and asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2).
+theory and asymptotic confidence sequences, Annals of Statistics 52, 2024).
 
 "Asymptotically" fails in two ways that are met here, and each has its guard:
 
@@ -166,7 +166,7 @@ def row_scores(
 
 
 def tuning(alpha: float, tuned_for: float) -> float:
-    """Return the mixture's parameter that is best at ``tuned_for`` units (Howard, section 3.5)."""
+    """Return the mixture's parameter that is best at ``tuned_for`` units (Howard, equation 21)."""
     if not (math.isfinite(tuned_for) and tuned_for > 0.0):
         raise ValueError(f"tuned_for must be a positive number of units, got {tuned_for!r}")
     level = 2.0 * math.log(1.0 / as_alpha(alpha))

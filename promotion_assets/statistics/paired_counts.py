@@ -3,8 +3,8 @@
 Only discordant units tell: under the null hypothesis of Q. McNemar (Psychometrika 12, 1947) each
 is the candidate's error with probability one half. The e-process is the likelihood averaged over a
 symmetric beta prior around one half, over the likelihood at one half, one-sided by keeping the
-upper half of the prior: closed forms of the beta function, valid at every look (as in S. Howard et
-al., Annals of Statistics 49, 2021, proposition 7, for the two-sided one).
+upper half of the prior: closed forms of the beta function, valid at every look (the beta-binomial
+mixtures of S. Howard et al., Annals of Statistics 49, 2021).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The null hypothesis is multinomial with the planned shares. Its e-process is the marginal
 likelihood under a Dirichlet prior around the planned shares over the likelihood under them
-(M. Lindon, A. Malek, Anytime-Valid Inference for Multinomial Count Data, NeurIPS 2022, section 2).
+(M. Lindon, A. Malek, Anytime-Valid Inference for Multinomial Count Data, NeurIPS 2022).
 Steps with other shares have a prior of their own, and multiply.
 
 A unit (a customer, not a request) counts once in a step. The customers inside the 5 % are inside
