@@ -7,8 +7,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
+from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.workspace import Workspace
+
+SEGMENT_TAG = "promotion/segment"
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
@@ -22,7 +25,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
     home: str = ""
 
     _workspace: Workspace | None = PrivateAttr(default=None)
-    _evaluators: dict[str, Evaluator] = PrivateAttr(default_factory=dict)
+    _evaluators: dict[tuple[str, str], Evaluator] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Open the workspace once a run."""
@@ -43,8 +46,14 @@ class Platform(dg.ConfigurableResource["Platform"]):
             self._workspace = self.open()
         return self._workspace
 
-    def evaluator(self, model: str) -> Evaluator:
+    def evaluator(self, model: str, segment: str = DEFAULT_SEGMENT) -> Evaluator:
         """Return the steps of evaluating ``model``; one object a run, which reads inputs once."""
-        if model not in self._evaluators:
-            self._evaluators[model] = Evaluator(self.workspace, model)
-        return self._evaluators[model]
+        key = (model, segment)
+        if key not in self._evaluators:
+            self._evaluators[key] = Evaluator(self.workspace, model, segment)
+        return self._evaluators[key]
+
+
+def segment_of(context: dg.AssetExecutionContext) -> str:
+    """Return the segment that a run is about: its tag says so, for all of its assets at once."""
+    return context.run.tags.get(SEGMENT_TAG, DEFAULT_SEGMENT)

@@ -6,7 +6,7 @@ from promotion_assets.audit.explain import explain
 from promotion_assets.audit.explain_text import render
 from promotion_assets.defs.metadata import Materialized, table
 from promotion_assets.defs.names import Names
-from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.platform import Platform, segment_of
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.pipeline.promoting import promote
@@ -34,7 +34,7 @@ def production(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         partitions_def=names.partitions,
     )
     def _production(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
-        evaluator = platform.evaluator(names.model)
+        evaluator = platform.evaluator(names.model, segment_of(context))
         with spoken():
             stage = promote(
                 evaluator,

@@ -9,10 +9,10 @@ from pydantic import Field
 from promotion_assets.canonical import digest_of
 from promotion_assets.defs.metadata import Materialized, Metadata, table
 from promotion_assets.defs.names import Names
-from promotion_assets.defs.platform import Platform
+from promotion_assets.defs.platform import SEGMENT_TAG, Platform, segment_of
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.errors import PromotionError, Unreachable
-from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, ReviewDecided
+from promotion_assets.lifecycle.events import ReviewDecided
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.pipeline.reviewing import ReviewDesk
 from promotion_assets.pipeline.workspace import Workspace
@@ -41,7 +41,8 @@ def review(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
                 policy,
                 "review",
                 "Who approved or rejected the version, when, with which answers and flags. With a "
-                "one-time token from the reviewers' page it completes a vote.",
+                "one-time token from the reviewers' page it completes a vote. The run's tag "
+                f"{SEGMENT_TAG} names the segment where it is not the default one.",
                 deps=["shadow_report"],
                 kinds={"sqlite"},
                 partitions=names.partitions,
@@ -52,14 +53,15 @@ def review(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
     def _review(
         context: dg.AssetExecutionContext, config: ReviewConfig, platform: Platform
     ) -> Materialized:
-        version = context.partition_key
+        version, segment = context.partition_key, segment_of(context)
         with spoken():
             if config.one_time_token:
                 desk = ReviewDesk(platform.workspace)
-                desk.redeem(config.one_time_token, "dagster", of=(names.model, version))
+                of = (names.model, version)
+                desk.redeem(config.one_time_token, "dagster", of=of, segment=segment)
             keep_requests(platform.workspace, names.model)
         state = platform.workspace.ledger.state(names.model)
-        votes = state.reviews.get((DEFAULT_SEGMENT, version), ())
+        votes = state.reviews.get((segment, version), ())
         return dg.MaterializeResult(asset_key=key, metadata=_shown(votes, policy))
 
     return _review
@@ -120,14 +122,17 @@ def _promotions(workspace: Workspace, names: Names, job: Any, kept: Kept) -> lis
     return [
         dg.RunRequest(
             run_key=digest_of(
-                [names.model, version, dict(state.requests[(segment, version)].evidence)]
+                [names.model, version, segment, dict(state.requests[segment, version].evidence)]
             ),
             job_name=job.name,
             partition_key=version,
-            tags={"promotion/version": version, "promotion/reason": "a quorum has approved it"},
+            tags={
+                "promotion/version": version,
+                "promotion/reason": "a quorum has approved it",
+                SEGMENT_TAG: segment,
+            },
         )
         for version, segment in kept.approved
-        if segment == DEFAULT_SEGMENT
     ]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from promotion_assets.canonical import canonical_json
+from promotion_assets.lifecycle.drill_events import PREFIX
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, AnyEvent, Recorded, Stage
 
 _OWN_NAME = {
@@ -110,11 +111,12 @@ def outgoing(recorded: Recorded) -> tuple[OutgoingEvent, ...]:
     subscription may name either; a decision is told again as the tags that it sets.
     """
     event = recorded.event
+    # A drill is announced as any request is: who could tell them apart would not be put to a test.
     return tuple(
         OutgoingEvent(
             id=_id(recorded.hash, name),
             type=name,
-            model=event.model,
+            model=event.model.removeprefix(PREFIX),
             version=_version(event),
             segment=str(getattr(event, "segment", DEFAULT_SEGMENT)),
             at=recorded.recorded_at,
@@ -130,6 +132,10 @@ def _told(event: AnyEvent) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
     data = {name: full[name] for name in _TOLD if name in full}
     if event.kind in _OWN_NAME:
         yield event.kind, data
+    if event.kind == "DRILL_OPENED":
+        yield "REVIEW_REQUESTED", data
+    if event.kind == "DRILL_REMINDED":
+        yield "REVIEW_REMINDED", {**data, "what": "reminder"}
     if event.kind == "MODEL_PROMOTION":
         yield _STAGE, data
         yield f"MODEL_VERSION_TRANSITIONED_TO_{str(event.promoted_to).upper()}", data

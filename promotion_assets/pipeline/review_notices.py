@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.notification.outgoing import OutgoingEvent
+from promotion_assets.pipeline.drill_case import gates_of_drill
+from promotion_assets.pipeline.drilling import find_drill
 from promotion_assets.pipeline.workspace import Workspace
 
 URL = "PROMOTION_REVIEW_URL"
@@ -23,6 +26,8 @@ def notice(workspace: Workspace, event: OutgoingEvent) -> str:
     """
     model, version = event.model, event.version
     name = f"{safe(model)} version {safe(version)}"
+    if event.segment != DEFAULT_SEGMENT:
+        name += f" in {safe(event.segment)}"
     if event.data.get("what") == "expired":
         return f"The review of {name} expired without a decision; the next in turn are asked."
     policy = workspace.policy_of(model)
@@ -31,20 +36,32 @@ def notice(workspace: Workspace, event: OutgoingEvent) -> str:
     turn = ", ".join(_called(policy.review.reviewer(w), w) for w in whose) or "nobody"
     begin = "waits" if event.type == "REVIEW_REQUESTED" else "still waits"
     lines = [f"*{name}* {begin} for review; it is the turn of {turn}."]
-    decision = workspace.ledger.state(model).decision(version, event.segment)
-    for gate in decision.gates if decision else ():
-        lines.append(f"• {safe(gate.gate)}: {gate.outcome}, {safe(gate.reason)[:200]}")
+    for gate, outcome, reason in _gates(workspace, event):
+        lines.append(f"• {safe(gate)}: {outcome}, {safe(reason)[:200]}")
     url = workspace.environ.get(URL, "").rstrip("/")
     if url:
         place = f"models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
+        if event.segment != DEFAULT_SEGMENT:
+            place += f"?segment={quote(event.segment, safe='')}"
         lines.append(f"<{url}/{place}|Read the evidence and decide>")
-    lines.append(f"`/approve-model {safe(model)} {safe(version)}` or `/reject-model … REASON`")
+    words = f"{safe(model)} {safe(version)}"
+    if event.segment != DEFAULT_SEGMENT:
+        words += f" segment={safe(event.segment)}"
+    lines.append(f"`/approve-model {words}` or `/reject-model {words} REASON`")
     return "\n".join(lines)
 
 
 def safe(text: str) -> str:
     """Return text in which Slack sees no mention and no link."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _gates(workspace: Workspace, event: OutgoingEvent) -> Sequence[tuple[str, str, str]]:
+    decision = workspace.ledger.state(event.model).decision(event.version, event.segment)
+    if decision is not None:
+        return [(g.gate, g.outcome, g.reason) for g in decision.gates]
+    drill = find_drill(workspace, event.model, event.version, event.segment)
+    return gates_of_drill(workspace, drill) if drill is not None else ()
 
 
 def _called(entry: object, name: str) -> str:

@@ -216,12 +216,14 @@ class ReviewDesk:
         surface: Surface,
         reviewer: str | None = None,
         of: tuple[str, str] | None = None,
+        segment: str | None = None,
     ) -> ReviewDecided:
         """Complete the vote of a one-time token; everything is judged once more.
 
         Args:
             reviewer: who must have finished it, where known.
             of: the model and version that it must be for, where known.
+            segment: in which segment, where known.
 
         Raises:
             AccessRefused: the token is unknown, used, expired, somebody else's or of another
@@ -236,6 +238,7 @@ class ReviewDesk:
             or ballot is None
             or (reviewer is not None and kept["reviewer"] != reviewer)
             or (of is not None and (ballot.model, ballot.version) != of)
+            or (segment is not None and ballot.segment != segment)
         ):
             self.access.failed(surface, "a one-time token did not fit", "request_refused")
             raise AccessRefused(

@@ -60,8 +60,9 @@ class Desk(Protocol):
         surface: Surface,
         reviewer: str | None = None,
         of: tuple[str, str] | None = None,
+        segment: str | None = None,
     ) -> ReviewDecided:
-        """Complete the vote of a one-time token, of that reviewer on that version where given."""
+        """Complete the vote of a one-time token, by whom and on what it must be where given."""
 
     def figures(self, models: Sequence[str] = ()) -> Figures:
         """Return how the team reviews."""

@@ -88,7 +88,8 @@ def _answer(command: Command, desk: Desk, url: str) -> str:
         done = " ".join(told) or "It is archived."
         return f"{reviewer} has rejected {model} version {version}{where}. {done}"
     if rest:
-        decided = desk.redeem(rest[0], "slack", reviewer=reviewer, of=(model, version))
+        of = (model, version)
+        decided = desk.redeem(rest[0], "slack", reviewer=reviewer, of=of, segment=named or None)
         told = desk.told(model, version, decided.segment, reviewer)
         said = f"{reviewer} has {decided.verdict} {model} version {version}{where}."
         return " ".join((said, *told))
