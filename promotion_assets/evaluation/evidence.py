@@ -8,8 +8,15 @@ from datetime import datetime
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.contract import FeatureContract
 from promotion_assets.evaluation.dataset import EvaluationDataset
+from promotion_assets.evaluation.large.tally import ScoreTally
 from promotion_assets.evaluation.profile import FeatureProfile
-from promotion_assets.evaluation.scores import LatencySample, Probe, Scores, ScoringFailure
+from promotion_assets.evaluation.scores import (
+    LatencySample,
+    Probe,
+    Scores,
+    ScoringFailure,
+    StoredScores,
+)
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -23,6 +30,8 @@ class Evidence:
 
     Attributes:
         missing: why a part is ``None``, by its attribute's name.
+        tally: what both versions' answers come to, where the dataset is larger than memory: then
+            scores are :class:`StoredScores`, and this is what gates read.
         judged_before: how many candidates were judged on this dataset version before this one
             (the holdout budget).
         as_of: the time at which it is judged, for what expires; set where a gate is run.
@@ -35,9 +44,10 @@ class Evidence:
     dataset: EvaluationDataset | None = None
     contract: FeatureContract | None = None
     production_profile: FeatureProfile | None = None
-    candidate_scores: Scores | ScoringFailure | None = None
+    candidate_scores: Scores | StoredScores | ScoringFailure | None = None
     champion: Candidate | None = None
-    champion_scores: Scores | ScoringFailure | None = None
+    champion_scores: Scores | StoredScores | ScoringFailure | None = None
+    tally: ScoreTally | None = None
     candidate_latency: tuple[LatencySample, ...] | ScoringFailure | None = None
     champion_latency: tuple[LatencySample, ...] | ScoringFailure | None = None
     candidate_probes: tuple[Probe, ...] | ScoringFailure | None = None

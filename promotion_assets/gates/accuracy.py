@@ -26,6 +26,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.gates import tallied
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
 from promotion_assets.gates.limits import DecideOn, interval_of, judged, value_of
 from promotion_assets.gates.logged import claims, overclaimed
@@ -115,12 +116,10 @@ class AccuracySettings(GateSettings):
 
 def evaluate(evidence: Evidence, settings: AccuracySettings) -> GateResult:
     """Measure candidate and champion on the same rows and hold both against the limits."""
-    given = answers(NAME, evidence)
     spent = evidence.judged_before >= evidence.policy.holdout_budget
     confidence = bonferroni(CONFIDENCE, evidence.judged_before + 1) if spent else CONFIDENCE
     decide_on: DecideOn = "bound" if spent or settings.decide_on == "lower_bound" else "point"
-    own = _estimate(given, evidence, settings, confidence)
-    difference = _difference(given, evidence, settings, confidence)
+    own, difference = _measured(evidence, settings, confidence)
     measurements = [
         _absolute(own, difference, settings, decide_on),
         *_compared(difference, evidence, settings, decide_on),
@@ -139,6 +138,23 @@ def evaluate(evidence: Evidence, settings: AccuracySettings) -> GateResult:
         },
         also=_budget_words(evidence) if spent else "",
     )
+
+
+def _measured(
+    evidence: Evidence, settings: AccuracySettings, confidence: float
+) -> tuple[Estimate, Difference | None]:
+    if not tallied.is_tallied(evidence):
+        given = answers(NAME, evidence)
+        own = _estimate(given, evidence, settings, confidence)
+        return own, _difference(given, evidence, settings, confidence)
+    counted = tallied.tally_of(NAME, evidence)
+    tallied.require_counted(NAME, evidence, settings.metric)
+    how = (settings.metric, settings.threshold, confidence)
+    own = tallied.estimate(counted.overall, *how)
+    if evidence.champion is None:
+        _require_first_version(evidence, settings)
+        return own, None
+    return own, tallied.compare(counted.overall, *how)
 
 
 def _estimate(
@@ -160,8 +176,7 @@ def _difference(
     given: Answers, evidence: Evidence, settings: AccuracySettings, confidence: float
 ) -> Difference | None:
     if given.champion is None:
-        if settings.improvement is not None and evidence.policy.first_version is None:
-            raise without_champion(NAME, evidence)
+        _require_first_version(evidence, settings)
         return None
     return compare(
         settings.metric,
@@ -174,6 +189,11 @@ def _difference(
         resamples=settings.resamples,
         seed=settings.seed,
     )
+
+
+def _require_first_version(evidence: Evidence, settings: AccuracySettings) -> None:
+    if settings.improvement is not None and evidence.policy.first_version is None:
+        raise without_champion(NAME, evidence)
 
 
 def _absolute(

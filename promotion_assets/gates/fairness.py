@@ -30,19 +30,20 @@ large enough, is never a pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.evaluation.large.tally import ScoreTally
+from promotion_assets.gates import tallied
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
+from promotion_assets.gates.families import Family, families_of_rows, families_of_tally
 from promotion_assets.gates.floors import Floor, below_floor
 from promotion_assets.gates.group_judgement import measured
-from promotion_assets.gates.group_losses import OF_DECISIONS, How, Loss, Measure, losses
+from promotion_assets.gates.group_losses import OF_DECISIONS, How, Loss, Measure
 from promotion_assets.gates.metrics import metric_problem
-from promotion_assets.gates.partitions import Partition, partitions
 from promotion_assets.gates.scored import Answers, answers, without_champion
 from promotion_assets.gates.verdict import NotJudged, conclude, naming, shown
 from promotion_assets.policy.model import ModelPolicy
@@ -128,9 +129,8 @@ class FairnessSettings(GateSettings):
 
 def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
     """Measure every protected group and hold the measures of ``gate_on`` against their limits."""
-    given = answers(NAME, evidence)
-    limits, also = _deciding_limits(given, evidence, settings)
-    divided = partitions(_groups(given, evidence), settings.max_order)
+    given = _given(evidence, settings)
+    limits, also = _deciding_limits(evidence, settings)
     how = How(
         settings.metric,
         evidence.policy.task,
@@ -142,8 +142,9 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
     floor = Floor(
         settings.min_group_rows, settings.min_per_class, binary=evidence.policy.task == "binary"
     )
-    found = _judged_groups(divided, given, limits, settings, how, floor)
-    small = [m for part in divided for m in below_floor(part, given.labels, floor)]
+    divided = _families(given, evidence, settings, floor)
+    found = _judged_groups(divided, limits, settings, how, floor)
+    small = [m for part in divided for m in below_floor(part.names, part.sizes, part.rarer, floor)]
     deciding = sorted(found, key=lambda m: _rank(m, settings))
     if settings.small_groups == "fail":
         deciding += small
@@ -155,7 +156,7 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
         deciding,
         passed_reason=_passed(deciding),
         details={
-            "groups": _table(divided, given, settings, how, floor),
+            "groups": _table(divided, how, floor),
             "limits": {str(measure): limit for measure, limit in limits.items()},
             "metric": settings.metric,
             "too_small": [m.subject for m in small],
@@ -170,10 +171,10 @@ def evaluate(evidence: Evidence, settings: FairnessSettings) -> GateResult:
 
 
 def _deciding_limits(
-    given: Answers, evidence: Evidence, settings: FairnessSettings
+    evidence: Evidence, settings: FairnessSettings
 ) -> tuple[dict[Measure, float], str]:
     limits = {measure: settings.limit_of(measure) for measure in settings.gate_on}
-    if given.champion is not None or "drop_vs_champion" not in limits:
+    if evidence.champion is not None or "drop_vs_champion" not in limits:
         return limits, ""
     if evidence.policy.first_version is None:
         raise without_champion(NAME, evidence)
@@ -183,27 +184,44 @@ def _deciding_limits(
     return limits, f"first version: judged on {', '.join(limits)} instead of a champion"
 
 
-def _groups(given: Answers, evidence: Evidence) -> dict[str, np.typing.NDArray[np.object_]]:
+def _given(evidence: Evidence, settings: FairnessSettings) -> Answers | ScoreTally:
+    if not tallied.is_tallied(evidence):
+        return answers(NAME, evidence)
+    counted = tallied.tally_of(NAME, evidence)
+    tallied.require_counted(NAME, evidence, settings.metric)
+    return counted
+
+
+def _families(
+    given: Answers | ScoreTally, evidence: Evidence, settings: FairnessSettings, floor: Floor
+) -> tuple[Family, ...]:
     labels = [group.label for group in evidence.policy.groups]
+    if isinstance(given, ScoreTally):
+        _require_groups(evidence, labels, [a for g in given.groups for a in g.attributes])
+        return families_of_tally(labels, given, settings.max_order)
+    _require_groups(evidence, labels, given.dataset.groups)
+    groups = {label: given.dataset.groups[label] for label in labels}
+    return families_of_rows(groups, given, floor, settings.max_order)
+
+
+def _require_groups(evidence: Evidence, labels: Sequence[str], known: Container[str]) -> None:
     if not labels:
         raise NotJudged(
             naming(NAME, evidence),
             "the policy names no protected groups, so nobody's disadvantage would be seen",
             "add groups to the model in the policy, or remove the fairness gate knowingly",
         )
-    absent = [label for label in labels if label not in given.dataset.groups]
+    absent = [label for label in labels if label not in known]
     if absent:
         raise NotJudged(
             naming(NAME, evidence),
             f"the evaluation dataset has no rows by {', '.join(absent)}",
             "add the column to the dataset, or correct groups in the policy",
         )
-    return {label: given.dataset.groups[label] for label in labels}
 
 
 def _judged_groups(
-    divided: Sequence[Partition],
-    given: Answers,
+    divided: Sequence[Family],
     limits: Mapping[Measure, float],
     settings: FairnessSettings,
     how: How,
@@ -212,9 +230,7 @@ def _judged_groups(
     found: list[Measurement] = []
     for order in sorted({part.order for part in divided}):
         family = [
-            (part, floor.large_enough(part, given.labels))
-            for part in divided
-            if part.order == order
+            (part, floor.large(part.sizes, part.rarer)) for part in divided if part.order == order
         ]
         count = sum(len(judged) for _, judged in family)
         if not count:
@@ -222,7 +238,7 @@ def _judged_groups(
         level = simultaneous_level(CONFIDENCE, count)
         for part, judged in family:
             for measure, limit in limits.items():
-                by_group = losses(measure, part, judged, given, how, level)
+                by_group = part.losses(measure, judged, how, level)
                 found += [
                     measured(
                         measure,
@@ -288,22 +304,16 @@ def _room(measurement: Measurement) -> float:
     return observed - limit if measurement.direction == "min" else limit - observed
 
 
-def _table(
-    divided: Sequence[Partition],
-    given: Answers,
-    settings: FairnessSettings,
-    how: How,
-    floor: Floor,
-) -> list[JsonValue]:
+def _table(divided: Sequence[Family], how: How, floor: Floor) -> list[JsonValue]:
     """One row a group with every measure that can be computed, each with its own 95 % interval."""
     reported = ALL if how.task == "binary" else ALL[:2]
     rows: list[JsonValue] = []
     for part in divided:
-        large = floor.large_enough(part, given.labels)
+        large = floor.large(part.sizes, part.rarer)
         # A bootstrap for each pair of attributes costs more than a table is worth.
         if how.metric != "roc_auc" and part.order > 1:
             continue
-        by_measure = {m: losses(m, part, large, given, how, CONFIDENCE) for m in reported}
+        by_measure = {m: part.losses(m, large, how, CONFIDENCE) for m in reported}
         for g in large:
             row: dict[str, JsonValue] = {
                 "group": part.names[g],

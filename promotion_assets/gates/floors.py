@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,18 @@ class Floor:
 
     def large_enough(self, part: Partition, labels: npt.NDArray[np.generic]) -> list[int]:
         """Return the codes of the groups that are not under the floor."""
-        sizes, rarer = part.sizes, self.rarer(part, labels)
+        return self.large(part.sizes, self.rarer(part, labels))
+
+    def large(self, sizes: npt.NDArray[np.int64], rarer: npt.NDArray[np.int64]) -> list[int]:
+        """Return which of the groups of these sizes are not under the floor.
+
+        Args:
+            sizes: rows by group.
+            rarer: rows of the rarer class by group.
+        """
         return [
             g
-            for g in range(len(part.names))
+            for g in range(len(sizes))
             if sizes[g] >= self.min_rows and (not self.binary or rarer[g] >= self.min_per_class)
         ]
 
@@ -39,16 +47,18 @@ class Floor:
 
 
 def below_floor(
-    part: Partition, labels: npt.NDArray[np.generic], floor: Floor
+    names: Sequence[str],
+    sizes: npt.NDArray[np.int64],
+    rarer: npt.NDArray[np.int64],
+    floor: Floor,
 ) -> Iterator[Measurement]:
     """Yield one inconclusive measurement for every group under the floor.
 
     The sample that is needed assumes the group's own mix of classes; without any row of the
     rarer class there is no such figure.
     """
-    large = set(floor.large_enough(part, labels))
-    sizes, rarer = part.sizes, floor.rarer(part, labels)
-    for g, name in enumerate(part.names):
+    large = set(floor.large(sizes, rarer))
+    for g, name in enumerate(names):
         if g in large:
             continue
         rows, few = int(sizes[g]), int(rarer[g])

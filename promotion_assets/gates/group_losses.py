@@ -28,7 +28,7 @@ from promotion_assets.gates.partitions import Partition
 from promotion_assets.gates.scored import Answers
 from promotion_assets.policy.model import Task
 from promotion_assets.statistics.estimates import Difference, Estimate
-from promotion_assets.statistics.groups import confusion_by_group, parts
+from promotion_assets.statistics.groups import ConfusionTable, confusion_by_group, parts
 from promotion_assets.statistics.intervals import newcombe, proportion_ratio
 from promotion_assets.statistics.roc import auc_difference_by_group
 from promotion_assets.statistics.roc_gaps import auc_gap_by_group
@@ -114,7 +114,7 @@ def _drops(
             len(partition.names),
             confidence=confidence,
         )
-        return {g: _lost(d) for g in judged if (d := found[g]) is not None}
+        return {g: lost(d) for g in judged if (d := found[g]) is not None}
     drops = {}
     for g in judged:
         rows = partition.codes == g
@@ -129,11 +129,12 @@ def _drops(
             resamples=how.resamples,
             seed=how.seed,
         )
-        drops[g] = _lost(difference)
+        drops[g] = lost(difference)
     return drops
 
 
-def _lost(champion_less_candidate: Difference) -> Loss:
+def lost(champion_less_candidate: Difference) -> Loss:
+    """Return a drop as a loss: positive where the candidate is worse."""
     d = champion_less_candidate
     return Loss(
         d.difference, d.low, d.high, d.confidence, d.n, d.method, d.std_error, d.second, d.first
@@ -151,31 +152,36 @@ def _gaps(
             len(partition.names),
             confidence=confidence,
         )
-        # Group less overall, turned round: a loss is positive.
-        return {
-            g: Loss(
-                -d.difference, -d.high, -d.low, d.confidence, d.n, d.method, d.std_error,
-                d.first, d.second,
-            )
-            for g in judged
-            if (d := found[g]) is not None
-        }  # fmt: skip
+        return {g: fallen_behind(d) for g in judged if (d := found[g]) is not None}
     overall = _measured(given, np.ones(given.rows, dtype=np.bool_), how, confidence)
     gaps = {}
     for g in judged:
         own = _measured(given, partition.codes == g, how, confidence)
-        gaps[g] = Loss(
-            overall.value - own.value,
-            overall.value - own.high,
-            overall.value - own.low,
-            confidence,
-            own.n,
-            f"{own.method}, overall taken as fixed",
-            own.std_error,
-            own.value,
-            overall.value,
-        )
+        gaps[g] = behind(overall, own)
     return gaps
+
+
+def fallen_behind(group_less_overall: Difference) -> Loss:
+    """Return a group's gap, turned round: a loss is positive."""
+    d = group_less_overall
+    return Loss(
+        -d.difference, -d.high, -d.low, d.confidence, d.n, d.method, d.std_error, d.first, d.second
+    )
+
+
+def behind(overall: Estimate, own: Estimate) -> Loss:
+    """Return how far a group's figure is below that of all rows, the latter taken as fixed."""
+    return Loss(
+        overall.value - own.value,
+        overall.value - own.high,
+        overall.value - own.low,
+        own.confidence,
+        own.n,
+        f"{own.method}, overall taken as fixed",
+        own.std_error,
+        own.value,
+        overall.value,
+    )
 
 
 def _measured(
@@ -202,9 +208,20 @@ def _of_decisions(
     confidence: float,
 ) -> dict[int, Loss]:
     chosen = given.candidate >= how.threshold
-    if measure == "selection_rate_ratio" and how.favourable == "negative":
-        chosen = ~chosen
     table = confusion_by_group(given.labels, chosen, partition.codes, len(partition.names))
+    return of_decisions(measure, table, judged, how, confidence)
+
+
+def of_decisions(
+    measure: Measure,
+    table: ConfusionTable,
+    judged: Sequence[int],
+    how: How,
+    confidence: float,
+) -> dict[int, Loss]:
+    """Return the loss by a measure of decisions of every group in ``judged``, by its code."""
+    if measure == "selection_rate_ratio" and how.favourable == "negative":
+        table = ConfusionTable(table.counts[:, :, ::-1])
     rate: Literal["selection_rate", "tpr", "fpr"] = "selection_rate"
     if measure != "selection_rate_ratio":
         rate = "tpr" if measure == "tpr_gap" else "fpr"
@@ -223,7 +240,7 @@ def _of_decisions(
         else:
             pair = (*own, *other) if measure == "fpr_gap" else (*other, *own)
             difference = newcombe(*pair, confidence=confidence)
-            loss = _lost(difference)
+            loss = lost(difference)
             found[g] = replace(loss, own=own[0] / own[1], other=other[0] / other[1])
     return {g: loss for g, loss in found.items() if math.isfinite(loss.value)}
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.evaluation.evidence import Evidence
-from promotion_assets.evaluation.scores import Floats, Scores, ScoringFailure
+from promotion_assets.evaluation.scores import Floats, Scores, ScoringFailure, StoredScores
 from promotion_assets.gates.contract import Outcome
 from promotion_assets.gates.verdict import NotJudged, naming
 
@@ -43,8 +43,18 @@ def answers(gate: str, evidence: Evidence) -> Answers:
 
     Raises:
         NotJudged: the dataset is absent or empty, either version was not scored, or the scores
-            are not of these rows or not of this artifact.
+            are not of these rows or not of this artifact; or, inconclusive, the dataset is larger
+            than memory, so that nobody holds the answers.
     """
+    if evidence.dataset is not None and evidence.dataset.streamed:
+        raise NotJudged(
+            naming(gate, evidence),
+            "the gate needs every row's answer, and of a dataset that is read shard by shard only "
+            "counts are kept",
+            "set evaluation.engine: memory for a dataset that memory holds, or make the gate "
+            "required: false knowingly",
+            outcome=Outcome.INCONCLUSIVE,
+        )
     dataset = _dataset(gate, evidence)
     candidate = _values(
         gate, evidence, "candidate", evidence.candidate, evidence.candidate_scores, dataset
@@ -65,6 +75,28 @@ def without_champion(gate: str, evidence: Evidence) -> NotJudged:
         "add a first_version stanza with the reason to the policy, or adopt what serves now with "
         "`promotion adopt`",
         outcome=Outcome.INCONCLUSIVE,
+    )
+
+
+def not_scored(
+    gate: str, evidence: Evidence, who: str, scores: StoredScores | ScoringFailure | None
+) -> NotJudged:
+    """Return the refusal for a candidate's or champion's scores that cannot be had."""
+    doing = naming(gate, evidence)
+    if scores is None:
+        words = evidence.missing.get(f"{who}_scores", f"the {who} was not scored")
+        return NotJudged(doing, words, EVALUATE_AGAIN)
+    if isinstance(scores, StoredScores):
+        return NotJudged(doing, f"the {who} was scored shard by shard", EVALUATE_AGAIN)
+    # What refuses the champion is no gate of this candidate, so it explains nothing here.
+    cause = scores.because_of if who == "candidate" else None
+    return NotJudged(
+        doing,
+        f"the {who} could not be scored ({scores.kind}): {scores.reason.rstrip('. ')}",
+        "mend the model and register a new version"
+        if who == "candidate"
+        else "look at the champion_scores asset",
+        because_of=cause,
     )
 
 
@@ -96,24 +128,12 @@ def _values(
     evidence: Evidence,
     who: str,
     version: Candidate,
-    scores: Scores | ScoringFailure | None,
+    scores: Scores | StoredScores | ScoringFailure | None,
     dataset: EvaluationDataset,
 ) -> Floats:
     doing = naming(gate, evidence)
-    if scores is None:
-        words = evidence.missing.get(f"{who}_scores", f"the {who} was not scored")
-        raise NotJudged(doing, words, EVALUATE_AGAIN)
-    if isinstance(scores, ScoringFailure):
-        # What refuses the champion is no gate of this candidate, so it explains nothing here.
-        cause = scores.because_of if who == "candidate" else None
-        raise NotJudged(
-            doing,
-            f"the {who} could not be scored ({scores.kind}): {scores.reason.rstrip('. ')}",
-            "mend the model and register a new version"
-            if who == "candidate"
-            else "look at the champion_scores asset",
-            because_of=cause,
-        )
+    if not isinstance(scores, Scores):
+        raise not_scored(gate, evidence, who, scores)
     problem = _mismatch(scores, version, dataset)
     if problem:
         raise NotJudged(doing, f"the {who}'s scores {problem}", EVALUATE_AGAIN)
