@@ -84,6 +84,10 @@ class Channel:
             self._reader.feed(data)
         return frame
 
+    def accept(self, max_payload: int) -> None:
+        """Accept payloads of this size from now on."""
+        self._reader.max_payload = max_payload
+
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         """Send one frame whole."""
         rest = memoryview(Frame(header, payload).encode())
@@ -304,15 +308,20 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0][:500]
 
 
-def main() -> None:
-    """Take the pipes away from the model's reach, then serve."""
+def take_pipes_away() -> tuple[int, int]:
+    """Return the pipes from and to the parent, out of reach of what the model prints or reads."""
     requests = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.set_inheritable(requests, False)
     os.set_inheritable(REPLY_DESCRIPTOR, False)
-    channel = Channel(requests, REPLY_DESCRIPTOR)
+    return requests, REPLY_DESCRIPTOR
+
+
+def main() -> None:
+    """Take the pipes away from the model's reach, then serve."""
+    channel = Channel(*take_pipes_away())
     channel.send({"op": "started"})
     Worker(channel).serve()
 

@@ -10,16 +10,16 @@ out is what pyfunc answers, to the last bit; everything else goes through pyfunc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from promotion_assets.adapters.scoring_worker import private_view
 from promotion_assets.errors import IntegrityError, RequestRefused
 from promotion_assets.evaluation.candidate import MLmodelFacts, Signature
-from promotion_assets.evaluation.mlmodel import read_mlmodel, read_signature
+from promotion_assets.evaluation.mlmodel import loads_without_pickle, read_mlmodel, read_signature
 from promotion_assets.evaluation.session import with_trusted_types
 from promotion_assets.serving.model import Answer, Model, ModelFailed, scores_of
 from promotion_assets.serving.payload import Payload, Rows
@@ -32,22 +32,40 @@ _LOOK_AT_TABLES = {"FunctionTransformer", "ColumnTransformer"}
 _SAID = 300
 
 
-def load_model(
-    arm: Arm, directory: Path, trusted_types: Sequence[str], positive: object = 1
-) -> Model:
+class Trust(NamedTuple):
+    """What the policy's artifact gate lets be loaded.
+
+    Attributes:
+        types: that skops may build; what an artifact itself asks for is not read.
+        pickle: whether formats that can carry code may be loaded.
+        code: whether a directory of code may come with an artifact.
+    """
+
+    types: tuple[str, ...] = ()
+    pickle: bool = False
+    code: bool = False
+
+
+def load_model(arm: Arm, directory: Path, trust: Trust, positive: object = 1) -> Model:
     """Load the artifact in ``directory``, whose bytes were verified.
 
     Args:
-        trusted_types: types that skops may build; what the artifact asks for is not read.
         positive: the label whose probability is the score.
 
     Raises:
-        IntegrityError: it cannot be loaded.
+        IntegrityError: it cannot be loaded, or must not be.
     """
     doing = f"loading version {arm.version} from {directory.name[:16]}…"
     facts = read_mlmodel(directory)
     signature = read_signature(facts)
-    view = private_view(directory, with_trusted_types(facts, trusted_types))
+    unsafe = not loads_without_pickle(facts)
+    if unsafe and not (trust.code if facts.code is not None else trust.pickle):
+        raise IntegrityError(
+            doing,
+            "its format can carry code, and the policy's artifact gate does not allow that",
+            "log it with serialization_format='skops', or set allow_pickle or allow_code",
+        )
+    view = private_view(directory, with_trusted_types(facts, trust.types))
     try:
         if facts.loader_module == SKLEARN and signature is not None and _plain(signature):
             return _sklearn(arm, view, facts, signature, positive)
@@ -95,7 +113,7 @@ class SklearnModel:
     def _table(self, rows: Rows) -> Any:
         import pandas as pd
 
-        return cast(Any, pd).DataFrame(self._schema.table(rows))
+        return pd.DataFrame(self._schema.table(rows))
 
 
 class PyfuncModel:
@@ -133,7 +151,6 @@ class PyfuncModel:
     def _data(self, payload: Payload) -> Any:
         import io
 
-        import pandas as pd
         from mlflow.pyfunc import scoring_server
 
         schema = self._model.metadata.get_input_schema()
@@ -141,10 +158,11 @@ class PyfuncModel:
             return scoring_server.parse_csv_input(io.StringIO(payload.content), schema)
         if payload.form == "tensors":
             rows = payload.rows
-            split = {"columns": list(rows.columns), "data": [list(row) for row in rows.data]}
-            if self.signature is None or self.signature.kind == "columns":
-                return scoring_server.infer_and_parse_data({"dataframe_split": split}, schema)
-            return pd.DataFrame(**split).to_numpy()
+            data = [list(row) for row in rows.data]
+            if self.signature is not None and self.signature.kind == "tensor":
+                return np.array(data)
+            split = {"columns": list(rows.columns), "data": data}
+            return scoring_server.infer_and_parse_data({"dataframe_split": split}, schema)
         return scoring_server.infer_and_parse_data({payload.form: payload.content}, schema)
 
 

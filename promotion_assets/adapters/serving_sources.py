@@ -8,7 +8,7 @@ from pathlib import Path
 
 from promotion_assets.adapters.keys import PUBLIC_NAME, load_public
 from promotion_assets.adapters.ledger_store import VerifiedEntries, open_verified
-from promotion_assets.adapters.served_model import load_model
+from promotion_assets.adapters.served_model import Trust, load_model
 from promotion_assets.errors import (
     EvidenceMissing,
     IntegrityError,
@@ -62,23 +62,17 @@ class StoredModels:
     Args:
         store: directories named by digest.
         download: copies a version's artifact below a folder and returns its root.
-        trusted_types: types that skops may build.
+        trust: what may be loaded.
         positive: the label whose probability is the score.
     """
 
     def __init__(
-        self,
-        model: str,
-        store: Path,
-        download: Download,
-        *,
-        trusted_types: Sequence[str] = (),
-        positive: object = 1,
+        self, model: str, store: Path, download: Download, trust: Trust, positive: object = 1
     ) -> None:
         self._model = model
         self._store = store
         self._download = download
-        self._trusted_types = trusted_types
+        self._trust = trust
         self._positive = positive
 
     def directory(self, arm: Arm) -> Path:
@@ -92,7 +86,7 @@ class StoredModels:
     def load(self, arm: Arm) -> Model:
         """Load a version; see the protocol."""
         directory = self.directory(arm)
-        loaded = load_model(arm, directory, self._trusted_types, self._positive)
+        loaded = load_model(arm, directory, self._trust, self._positive)
         # What was loaded is what was verified only if nobody changed it in between.
         verify(directory, arm.digest)
         return loaded

@@ -77,6 +77,18 @@ class Payload:
                 return _records(self.form, self.content)
 
     @cached_property
+    def count(self) -> int:
+        """How many rows it has; 1 for a form that only the model can take apart."""
+        if self.form != "dataframe_split" and isinstance(self.content, list):
+            return len(self.content) if self.form != "tensors" else len(self.rows.data)
+        try:
+            return len(self.rows.data)
+        except RequestRefused:
+            if self.form == "inputs":
+                return 1
+            raise
+
+    @cached_property
     def fingerprints(self) -> tuple[str, ...]:
         """One hash a row, over its columns' names and values in the order of the names.
 

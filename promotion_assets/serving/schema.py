@@ -78,7 +78,7 @@ class InputSchema:
             self._name_the_bad(picked)
         return found
 
-    def table(self, rows: Rows) -> dict[str, Matrix | list[Any]]:
+    def table(self, rows: Rows) -> dict[str, Any]:
         """Return the columns that are there: numbers as an array of their type, texts as a list.
 
         Raises:
@@ -87,7 +87,7 @@ class InputSchema:
         layout = self._layout(rows.columns)
         picked = [self._pick(layout, row, rows.as_text) for row in rows.data]
         checked = [self._checked(values, number) for number, values in enumerate(picked)]
-        table: dict[str, Matrix | list[Any]] = {}
+        table: dict[str, Any] = {}
         for place, (name, of) in enumerate(zip(self.names, self.types, strict=True)):
             column = [values[place] for values in checked]
             if layout[place] is None or all(value is ABSENT for value in column):

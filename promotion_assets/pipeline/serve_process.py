@@ -1,0 +1,135 @@
+"""Server processes: one parent that watches, and workers that answer, each for itself.
+
+A model that takes its process with it takes one worker, which the parent starts anew. Workers
+begin in a fresh interpreter, so that the number of threads that the policy sets, and that the
+latency gate measured with, holds from the first import of a numeric library on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from promotion_assets.errors import PromotionError
+from promotion_assets.evaluation.confinement import PR_SET_PDEATHSIG
+from promotion_assets.evaluation.isolation import THREAD_VARIABLES
+from promotion_assets.pipeline.serving import server_app
+from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.serving.logs import log_config
+from promotion_assets.serving.metrics import MULTIPROCESS
+
+log = logging.getLogger(__name__)
+
+PLAN = "PROMOTION_SERVE"
+APP = f"{__name__}:app"
+STARTED, FAILED = "started", "failed"
+RETRY_SECONDS = 2.0
+HEALTHCHECK_SECONDS = 60
+BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class ServePlan:
+    """What a worker needs to know; it reads the rest from policy and ledger.
+
+    Attributes:
+        state: a folder that parent and workers share while the server runs.
+    """
+
+    model: str
+    config: str
+    home: str
+    poll_seconds: float
+    state: str
+
+
+def serve(
+    workspace: Workspace,
+    model: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    poll_seconds: float,
+    began: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Serve ``model`` until a signal ends it; return the exit code.
+
+    Args:
+        began: told the address, once it is bound.
+    """
+    policy = workspace.policy_of(model)
+    state = Path(tempfile.mkdtemp(prefix="promotion-serve-"))
+    plan = ServePlan(model, str(workspace.config), str(workspace.home), poll_seconds, str(state))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(policy.sandbox.threads)))
+    os.environ[PLAN] = json.dumps(asdict(plan))
+    if workers > 1:
+        (state / "metrics").mkdir()
+        os.environ[MULTIPROCESS] = str(state / "metrics")
+    config = Config(
+        APP,
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        log_config=log_config(),
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=int(policy.serving.drain_seconds) + 1,
+        timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
+    )
+    try:
+        listening = config.bind_socket()
+        address = listening.getsockname()
+        began(f"http://{host}:{address[1]}")
+        Multiprocess(config, [listening]).run()
+        failed = state / FAILED
+        return int(failed.read_text()) if failed.exists() else 0
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def app() -> FastAPI:
+    """Return the application of one worker: what uvicorn calls in each.
+
+    The first time, what is wrong ends the server. Later, when a worker is started in place of
+    one that died, the others go on answering, and this one tries until it can.
+    """
+    plan = ServePlan(**json.loads(os.environ[PLAN]))
+    _end_with_parent()
+    state = Path(plan.state)
+    while True:
+        try:
+            workspace = Workspace.open(home=Path(plan.home), config=Path(plan.config))
+            made = server_app(workspace, plan.model, poll_seconds=plan.poll_seconds)
+        except PromotionError as error:
+            log.error("%s", error)
+            if not (state / STARTED).exists():
+                (state / FAILED).write_text(str(error.exit_code))
+                sys.exit(STARTUP_FAILURE)
+            time.sleep(RETRY_SECONDS)
+        else:
+            (state / STARTED).touch()
+            return made
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process, orderly, when its parent is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
