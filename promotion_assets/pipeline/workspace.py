@@ -26,6 +26,20 @@ CONFIG_NAME = "promotion.yaml"
 HOME_NAME = ".promotion"
 
 
+def unconfigured(config: Path, environ: Mapping[str, str] | None = None) -> Workspace:
+    """Return a workspace whose policy ``config`` is still to be written: for its registry alone."""
+    environ = os.environ if environ is None else environ
+    folder = config.absolute().parent
+    return Workspace(
+        home=folder / HOME_NAME,
+        config=config.absolute(),
+        database_url=f"sqlite:///{folder / HOME_NAME}/ledger.db",
+        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}",
+        registry_uri=environ.get("MLFLOW_REGISTRY_URI") or None,
+        environ=environ,
+    )
+
+
 def utc_now() -> datetime:
     """Return the time now, in UTC."""
     return datetime.now(UTC)

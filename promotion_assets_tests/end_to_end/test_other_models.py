@@ -88,6 +88,35 @@ def test_a_model_of_every_task_is_judged_recorded_and_staged(folder: Path, model
     )
 
 
+@pytest.mark.parametrize(("model", "label"), [("breast-cancer", "malignant")])
+def test_a_first_policy_is_written_from_the_registry_and_a_file(
+    folder: Path, tmp_path: Path, model: str, label: str
+) -> None:
+    """Label, task and limits come from what is there, and the policy judges at once."""
+    for part in ("evaluation", "production"):
+        source = folder / f"{model}-{part}.parquet"
+        (tmp_path / f"{part}.parquet").write_bytes(source.read_bytes())
+    command = [PROMOTION, "init", model, "--data", "evaluation.parquet"]
+    command += ["--production", "production.parquet", "--json"]
+    kept = environment(folder, model)
+    del kept["PROMOTION_CONFIG"], kept["PROMOTION_HOME"]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": kept, "capture_output": True, "text": True}
+    said = subprocess.run(command, timeout=300, check=False, **options)
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert (found["label"], found["task"], found["version"]) == (label, "binary", "1")
+    policy = (tmp_path / "promotion.yaml").read_text()
+    assert "version 1 reaches 0.9" in policy
+    again = subprocess.run(command, timeout=300, check=False, **options)
+    assert again.returncode == 2
+    assert policy == (tmp_path / "promotion.yaml").read_text()
+    judged = subprocess.run(
+        [PROMOTION, "evaluate", model, "1", "--json"], timeout=300, check=False, **options
+    )
+    results = {r["gate"]: r["outcome"] for r in json.loads(judged.stdout)[0]["results"]}
+    assert results["accuracy"] == results["schema"] == results["artifact"] == "passed"
+
+
 def run_gates(model: str) -> list[str]:
     """Return the gates that a policy names."""
     import yaml
