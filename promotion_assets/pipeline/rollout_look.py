@@ -93,7 +93,18 @@ def policy_of(workspace: Workspace, state: ModelState, segment: str) -> RolloutP
                 return RolloutPolicy.model_validate(pinned)
             except ValidationError:
                 break
-    return workspace.policy_of(state.model).rollout
+    return policy_of_today(workspace, state.model)
+
+
+def policy_of_today(workspace: Workspace, model: str) -> RolloutPolicy:
+    """Return the policy that a rollout would begin by now.
+
+    Only a binary task has a rate of positive decisions.
+    """
+    stanza = workspace.policy_of(model)
+    if stanza.task == "binary":
+        return stanza.rollout
+    return stanza.rollout.model_copy(update={"decision_rate": None})
 
 
 def _before_it_begins(

@@ -16,7 +16,7 @@ from promotion_assets.lifecycle.rollouts import (
     step_events,
 )
 from promotion_assets.lifecycle.stages import ModelState
-from promotion_assets.pipeline.rollout_look import policy_of
+from promotion_assets.pipeline.rollout_look import policy_of, policy_of_today
 from promotion_assets.pipeline.rollouts import take_back
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.rollout import RolloutPolicy
@@ -54,7 +54,7 @@ def resume(
             "it is neither paused nor held",
             "nothing is to be done",
         )
-    policy = workspace.policy_of(model).rollout
+    policy = policy_of_today(workspace, model)
     if plan.step is not None:
         _check_same_way(policy_of(workspace, state, segment), policy, plan.step, model, segment)
     pinned = {"policy": policy.model_dump(mode="json")}

@@ -36,6 +36,8 @@ from promotion_assets.statistics.sequential import (
 )
 
 WHOLE = 10_000
+# JSON has no infinity.
+_MOST = 1e300
 
 
 def judge(policy: RolloutPolicy, statistics: Statistics, step: int) -> tuple[Finding, ...]:
@@ -120,7 +122,7 @@ def share_of_units(alpha: float, statistics: Statistics) -> Finding:
         f"{seen[0]:,} of {sum(seen):,} units came to the candidate where {expected:,.0f} were "
         "planned" + (", so units are lost or misdirected" if evidence.shown else ""),
         observed=seen[0] / sum(seen),
-        e_value=evidence.value,
+        e_value=min(evidence.value, _MOST),
         limit=evidence.limit,
         n=sum(seen),
     )
@@ -184,7 +186,7 @@ def _rate(
             verdict,
             reason,
             observed=rates[0],
-            e_value=evidence.value,
+            e_value=min(evidence.value, _MOST),
             limit=evidence.limit,
             n=all_units[0],
         )

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 SLICES = 24
 """Parts into which the longest time of a step is cut."""
 
@@ -120,3 +122,15 @@ class Statistics:
             "drops": dict(self.drops),
             "read_until": self.read_until.isoformat() if self.read_until else None,
         }
+
+
+_STATISTICS = TypeAdapter(Statistics)
+
+
+def parse_statistics(recorded: object) -> Statistics:
+    """Return the statistics that :meth:`Statistics.to_json` gave.
+
+    Raises:
+        pydantic.ValidationError: it is of another form.
+    """
+    return _STATISTICS.validate_python(recorded)

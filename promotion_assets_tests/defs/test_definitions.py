@@ -42,6 +42,7 @@ GRAPH = {
     "review": {"shadow_report"},
     "production": {"review"},
     "promotion_record": {"production"},
+    "rollout": {"production"},
 }
 SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
 MODEL = "credit-risk"
@@ -113,6 +114,11 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
         ("drift_gate", "meets_expectations"),
         ("schema_gate", "meets_expectations"),
         ("registry_mirror", "shows_what_the_ledger_says"),
+        ("rollout", "errors"),
+        ("rollout", "latency"),
+        ("rollout", "decision_rate"),
+        ("rollout", "sample_ratio"),
+        ("rollout", "drops"),
         ("shadow_report", "passed"),
         ("shadow_report", "saw_enough"),
         ("shadow_report", "answers"),
@@ -137,6 +143,7 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
         "review",
         "production",
         "promotion_record",
+        "rollout",
     }
     assert job.executor_def.name == "in_process"
     sensor = definitions.resolve_sensor_def("new_versions")

@@ -48,6 +48,7 @@ class ModelStanza:
     """The part of a model's policy that a rollout reads."""
 
     rollout: RolloutPolicy
+    task: str = "binary"
 
 
 @dataclass
