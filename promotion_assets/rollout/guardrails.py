@@ -89,14 +89,21 @@ def decision_rate(
     Each step has its part of the error rate, so that the same customers may be in several.
     """
     alpha = limits.alpha / len(policy.way)
-    now = statistics.step(step)
+    bounds = {each.step: _difference(each, alpha) for each in statistics.steps}
     for each in statistics.steps:
-        low, high = _difference(each, alpha)
+        low, high = bounds[each.step]
         if low > limits.limit or high < -limits.limit:
             return _shift(each, low, high, limits, Verdict.FAIL)
-    low, high = _difference(now, alpha)
+    low, high = bounds.get(step, (-1.0, 1.0))
+    if step == len(policy.way) - 1:
+        # All bounds hold at once. Where they exclude each other the difference has changed.
+        low_of_all = max((b[0] for b in bounds.values()), default=low)
+        high_of_all = min((b[1] for b in bounds.values()), default=high)
+        if low_of_all <= high_of_all:
+            low, high = low_of_all, high_of_all
     inside = -limits.limit <= low and high <= limits.limit
-    return _shift(now, low, high, limits, Verdict.SUCCESS if inside else Verdict.INCONCLUSIVE)
+    verdict = Verdict.SUCCESS if inside else Verdict.INCONCLUSIVE
+    return _shift(statistics.step(step), low, high, limits, verdict)
 
 
 def share_of_units(alpha: float, statistics: Statistics) -> Finding:
