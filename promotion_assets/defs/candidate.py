@@ -9,7 +9,7 @@ from promotion_assets.defs.names import Names, gate_asset
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.evaluation.candidate import Candidate
-from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredScores
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -124,7 +124,7 @@ def _candidate_metadata(taken: Candidate) -> Metadata:
     return shown
 
 
-def _score_metadata(scores: Scores | ScoringFailure | None) -> Metadata:
+def _score_metadata(scores: Scores | StoredScores | ScoringFailure | None) -> Metadata:
     if scores is None:
         return {"result": "There is no champion to compare with."}
     if isinstance(scores, ScoringFailure):
@@ -134,7 +134,7 @@ def _score_metadata(scores: Scores | ScoringFailure | None) -> Metadata:
         if scores.output:
             shown["output"] = scores.output
         return shown
-    rows = len(scores.values)
+    rows = scores.rows if isinstance(scores, StoredScores) else len(scores.values)
     return {
         "result": f"{rows:,} rows in {scores.seconds:.2f} s",
         "rows": rows,

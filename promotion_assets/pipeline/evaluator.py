@@ -17,7 +17,7 @@ from promotion_assets.evaluation.intake import take_candidate
 from promotion_assets.evaluation.latency import LatencyPlan
 from promotion_assets.evaluation.probing import ProbingPlan
 from promotion_assets.evaluation.profile import FeatureProfile
-from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.evaluation.scores import ScoringFailure
 from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings
@@ -25,9 +25,11 @@ from promotion_assets.gates.latency import LatencySettings
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.pipeline.answers_read import with_answers
 from promotion_assets.pipeline.code_version import code_version, environment
+from promotion_assets.pipeline.engines import engine_of
 from promotion_assets.pipeline.inputs import Inputs
+from promotion_assets.pipeline.large_step import score_both_large
 from promotion_assets.pipeline.records import VersionFolder
-from promotion_assets.pipeline.scoring_step import ScoringPlan, score_both
+from promotion_assets.pipeline.scoring_step import AnyAnswer, ScoringPlan, score_both
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 
@@ -98,7 +100,7 @@ class Evaluator:
         champion = self.champion
         return None if champion is None or champion.version == version else champion
 
-    def score(self, version: str) -> tuple[Scores | ScoringFailure, Scores | ScoringFailure | None]:
+    def score(self, version: str) -> tuple[AnyAnswer, AnyAnswer | None]:
         """Score the version and its champion, once each, and time them in turns."""
         folder = self.folder(version)
         try:
@@ -108,6 +110,8 @@ class Evaluator:
             for part in ("scores", "champion", "latency", "probes"):
                 folder.write_failure(part, nothing)
             return nothing, None
+        if dataset.streamed:
+            return self._score_large(version, dataset)
         return score_both(
             folder,
             self.workspace.home,
@@ -118,6 +122,24 @@ class Evaluator:
             dataset=dataset,
             refused=self.refused_before_loading(version),
         )
+
+    def _score_large(
+        self, version: str, dataset: EvaluationDataset
+    ) -> tuple[AnyAnswer, AnyAnswer | None]:
+        answered = score_both_large(
+            self.folder(version),
+            self.workspace.home,
+            self.policy,
+            self.scoring_plan(),
+            lambda: engine_of(self.policy.evaluation),
+            candidate=self.candidate(version),
+            champion=self.compared_with(version),
+            dataset=dataset,
+            refused=self.refused_before_loading(version),
+        )
+        # Counted here, so that gates find it done.
+        self.evidence(version)
+        return answered
 
     def judge(self, version: str, gate: str) -> GateResult:
         """Put one gate's question; whatever happens, a result is kept and returned."""

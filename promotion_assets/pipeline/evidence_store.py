@@ -14,7 +14,7 @@ from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.contract import FeatureContract
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.profile import FeatureProfile
-from promotion_assets.evaluation.snapshot import load_dataset
+from promotion_assets.evaluation.versions import load_version
 from promotion_assets.lifecycle.events import EvaluationFinished
 from promotion_assets.pipeline.answers_read import with_answers
 from promotion_assets.pipeline.files import read_value, write_value
@@ -110,7 +110,7 @@ def load_evidence(
     dataset = None
     if decision.pins.dataset_digest:
         try:
-            dataset = load_dataset(
+            dataset = load_version(
                 policy, home / "store", decision.pins.dataset_digest, model=model
             )
         except EvidenceMissing as error:

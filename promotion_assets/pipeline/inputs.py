@@ -17,7 +17,8 @@ from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.evaluation.profile import FeatureProfile
 from promotion_assets.evaluation.profiling import profile_parquet
 from promotion_assets.evaluation.reading import read_frame
-from promotion_assets.evaluation.snapshot import frame_digest, load_dataset, snapshot
+from promotion_assets.evaluation.snapshot import frame_digest
+from promotion_assets.evaluation.versions import load_version, take_in
 from promotion_assets.pipeline.files import read_value, safe_name, write_frame, write_value
 from promotion_assets.pipeline.records import Pointer
 from promotion_assets.policy.load import expand_uri
@@ -65,7 +66,7 @@ class Inputs:
             StorageUnreachable: the source cannot be read; nothing was changed.
         """
         try:
-            dataset = snapshot(self._located(), self.store, model=self.model)
+            dataset = take_in(self._located(), self.store, model=self.model)
         except (EvidenceMissing, UsageError) as error:
             problem = f"{error.problem}. Next: {error.next_step}"
             write_value(self._pointer("dataset"), Pointer(digest="", problem=problem))
@@ -93,7 +94,7 @@ class Inputs:
                 pointer.problem or "it could not be taken in",
                 "mend the source and materialise evaluation_dataset again",
             )
-        return load_dataset(self.policy, self.store, pointer.digest, model=self.model)
+        return load_version(self.policy, self.store, pointer.digest, model=self.model)
 
     def dataset_digest(self) -> str:
         """Return the digest of the current dataset version, empty where none was taken yet."""

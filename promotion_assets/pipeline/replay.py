@@ -12,7 +12,7 @@ import numpy as np
 from promotion_assets.decision.decide import Decision, decide
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.evidence import Evidence
-from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredScores
 from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
 from promotion_assets.pipeline.evidence_store import evidence_folder, last_decision, load_evidence
@@ -125,7 +125,7 @@ def _rescored(evidence: Evidence, differences: list[Difference]) -> Iterator[str
         return
     stanza = evidence.policy.gates.get("artifact")
     settings = ArtifactSettings.model_validate(dict(stanza)) if stanza else ArtifactSettings()
-    pairs: list[tuple[Candidate | None, Scores | ScoringFailure | None]] = [
+    pairs: list[tuple[Candidate | None, Scores | StoredScores | ScoringFailure | None]] = [
         (evidence.candidate, evidence.candidate_scores),
         (evidence.champion, evidence.champion_scores),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.evaluation.features import ParquetFeatures
 from promotion_assets.evaluation.latency import LatencyPlan, Measured, measure_latency
 from promotion_assets.evaluation.probing import ProbingPlan, probe
-from promotion_assets.evaluation.scores import Scores, ScoringFailure
+from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredScores
 from promotion_assets.evaluation.session import Session
 from promotion_assets.gates.artifact import ArtifactSettings, allowed
 from promotion_assets.gates.contract import GateResult
@@ -29,6 +30,8 @@ from promotion_assets.pipeline.records import (
 from promotion_assets.policy.model import ModelPolicy
 
 Answer = Scores | ScoringFailure
+AnyAnswer = Scores | StoredScores | ScoringFailure
+A = TypeVar("A", bound=AnyAnswer)
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,19 @@ def score_both(
         refused: the result of a gate that comes before loading and did not let the candidate
             through: then nothing of it is loaded.
     """
-    unloadable = _unloadable(candidate, refused)
+    why_not = unloadable(candidate, refused)
     with ExitStack() as stack:
         own: Session | None = None
-        if unloadable is None:
+        if why_not is None:
             own = stack.enter_context(open_session(candidate, policy, plan, dataset))
         theirs: Session | None = None
         if champion is not None and champion.artifact_dir is not None:
             theirs = stack.enter_context(open_session(champion, policy, plan, dataset))
         features = dataset.frame[list(dataset.features)]
-        answered = _blaming_schema(candidate, unloadable or _score(own, home, dataset))
+        answered = blaming_schema(candidate, why_not or _score(own, home, dataset))
         baseline = _champions(theirs, champion, home, dataset)
-        _time(folder, own, theirs, features, plan, answered)
-        _probe(folder, own, features, plan, answered)
+        time_versions(folder, own, theirs, features, plan, answered)
+        probe_version(folder, own, features, plan, answered)
     folder.write_failure("scores", answered if isinstance(answered, ScoringFailure) else None)
     folder.write_failure("champion", baseline if isinstance(baseline, ScoringFailure) else None)
     return answered, baseline
@@ -82,9 +85,9 @@ def score_afresh(
     version: Candidate, policy: ModelPolicy, plan: ScoringPlan, dataset: EvaluationDataset
 ) -> Answer:
     """Score a version in a sandbox of its own, whatever was kept before, and keep nothing."""
-    unloadable = _unloadable(version, None)
-    if unloadable is not None:
-        return unloadable
+    why_not = unloadable(version, None)
+    if why_not is not None:
+        return why_not
     with open_session(version, policy, plan, dataset) as session:
         return session.score(_features(dataset), dataset_digest=dataset.digest)
 
@@ -111,7 +114,8 @@ def open_session(
     )
 
 
-def _unloadable(candidate: Candidate, refused: GateResult | None) -> ScoringFailure | None:
+def unloadable(candidate: Candidate, refused: GateResult | None) -> ScoringFailure | None:
+    """Return why nothing of a candidate may be loaded, or ``None``."""
     if refused is not None:
         return ScoringFailure(
             kind="not_loaded",
@@ -139,7 +143,7 @@ def _score(session: Session | None, home: Path, dataset: EvaluationDataset) -> A
     return answered
 
 
-def _blaming_schema(candidate: Candidate, answered: Answer) -> Answer:
+def blaming_schema(candidate: Candidate, answered: A) -> A | ScoringFailure:
     """A version that does not say which columns it needs was given all: then that is the cause."""
     undeclared = candidate.signature is None and candidate.artifact is not None
     if undeclared and isinstance(answered, ScoringFailure) and answered.because_of is None:
@@ -156,22 +160,30 @@ def _champions(
     if champion is None:
         return None
     if session is None:
-        return ScoringFailure(
-            kind="not_loaded",
-            reason=f"the champion, version {champion.version}, cannot be loaded: "
-            + ("; ".join(champion.problems) or "its artifact could not be taken in"),
-        )
+        return champion_unloadable(champion)
     return _score(session, home, dataset)
 
 
-def _time(
+def champion_unloadable(champion: Candidate) -> ScoringFailure | None:
+    """Return why the champion cannot be loaded, or ``None``."""
+    if champion.artifact_dir is not None:
+        return None
+    return ScoringFailure(
+        kind="not_loaded",
+        reason=f"the champion, version {champion.version}, cannot be loaded: "
+        + ("; ".join(champion.problems) or "its artifact could not be taken in"),
+    )
+
+
+def time_versions(
     folder: VersionFolder,
     own: Session | None,
     theirs: Session | None,
     features: pd.DataFrame,
     plan: ScoringPlan,
-    answered: Answer,
+    answered: AnyAnswer,
 ) -> None:
+    """Time both versions in turns, where the plan says so, and keep what was measured."""
     if plan.latency is None:
         return
     measured: Measured
@@ -190,13 +202,14 @@ def _time(
         write_latency(folder.root / "champion_latency.arrow", champions)
 
 
-def _probe(
+def probe_version(
     folder: VersionFolder,
     own: Session | None,
     features: pd.DataFrame,
     plan: ScoringPlan,
-    answered: Answer,
+    answered: AnyAnswer,
 ) -> None:
+    """Ask for answers to changed rows, where the plan says so, and keep them."""
     if plan.probing is None:
         return
     if own is None or isinstance(answered, ScoringFailure):

@@ -80,3 +80,6 @@ class Engine(Protocol):
         Raises:
             IntegrityError: rows or answers changed while they were read.
         """
+
+    def close(self) -> None:
+        """Give back what was taken to work; the next call takes it again."""

@@ -28,3 +28,6 @@ class StreamingEngine:
     def count(self, work: Callable[[Shard], Part], shards: Sequence[Shard]) -> Iterator[Part]:
         """See :class:`~.engine.Engine`."""
         return map(work, shards)
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
