@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_assets.defs.candidate import candidate, scores
+from promotion_assets.defs.challenger import challenger_report
 from promotion_assets.defs.decision import audit_record, decision, staging
 from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
@@ -123,7 +124,10 @@ def promotion_definitions(
     promoting = {n.model: promotion_job(n, assets) for n, assets in live.items()}
     shadows = {n: [shadow_report(n, policy.models[n.model])] for n in names}
     shadowing = {n.model: shadow_job(n, assets) for n, assets in shadows.items()}
-    rollouts = {n: [rollout(n, policy.models[n.model])] for n in names}
+    rollouts = {
+        n: [rollout(n, policy.models[n.model]), challenger_report(n, policy.models[n.model])]
+        for n in names
+    }
     rolling = {n.model: rollout_job(n, assets) for n, assets in rollouts.items()}
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
     reconciling = reconcile_job(mirrors)

@@ -12,6 +12,7 @@ from promotion_assets.errors import StorageUnreachable
 from promotion_assets.lifecycle.events import RolloutStepped
 from promotion_assets.lifecycle.rollouts import segment_plan, standing, steps_of
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.pipeline.challenger_reporting import make_challenger_report, recommended
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.preflight import preflight, servers
 from promotion_assets.pipeline.rollout_data import (
@@ -142,6 +143,11 @@ def _under_way(workspace: Workspace, events: EventReader, look: Look, plan: Roll
     now = workspace.clock()
     try:
         statistics = read_statistics(workspace, events, look)
+        if look.policy.experiment is not None:
+            report = make_challenger_report(
+                workspace, events, look.model, look.segment, look.policy.experiment
+            )
+            plan = replace(plan, recommended=recommended(report))
     except StorageUnreachable as error:
         # Without data everything is inconclusive: shares stay, and the longest time still ends.
         action = decide(plan, look.policy, Statistics(), now)

@@ -299,10 +299,9 @@ def _detectable(gap: Difference, experiment: Experiment, growth: float) -> float
 
 def _growth(arms: tuple[ArmFigures, ArmFigures]) -> float:
     """Return by how much the units grow once all that were answered are matured."""
-    known, all_ = (
-        1 / sum(1 / max(1, getattr(arm, name)) for arm in arms) for name in ("known", "units")
-    )
-    return max(1.0, all_ / known)
+    known = sum(1 / max(1, arm.known) for arm in arms)
+    answered = sum(1 / max(1, arm.units) for arm in arms)
+    return max(1.0, known / answered)
 
 
 def _planned(

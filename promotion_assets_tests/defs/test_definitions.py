@@ -43,6 +43,7 @@ GRAPH = {
     "production": {"review"},
     "promotion_record": {"production"},
     "rollout": {"production"},
+    "challenger_report": {"rollout"},
 }
 SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
 MODEL = "credit-risk"
@@ -119,6 +120,8 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
         ("rollout", "decision_rate"),
         ("rollout", "sample_ratio"),
         ("rollout", "drops"),
+        ("challenger_report", "recommended"),
+        ("challenger_report", "shares_as_planned"),
         ("shadow_report", "passed"),
         ("shadow_report", "saw_enough"),
         ("shadow_report", "answers"),
@@ -144,6 +147,7 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
         "production",
         "promotion_record",
         "rollout",
+        "challenger_report",
     }
     assert job.executor_def.name == "in_process"
     sensor = definitions.resolve_sensor_def("new_versions")
