@@ -24,7 +24,8 @@ from promotion_assets.decision.decide import Decision
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.dataset import DatasetSummary, EvaluationDataset
 from promotion_assets.evaluation.evidence import Evidence
-from promotion_assets.evaluation.scores import Floats, Scores
+from promotion_assets.evaluation.large.tally import ScoreTally
+from promotion_assets.evaluation.scores import Floats, Scores, StoredScores
 from promotion_assets.gates.catalogue import BUILT_IN, settings_for
 from promotion_assets.gates.contract import GateResult
 from promotion_assets.gates.run import run_gate
@@ -88,6 +89,63 @@ def answers_of(evidence: Evidence) -> bytes | None:
     return written.getvalue()
 
 
+def tally_of(evidence: Evidence) -> bytes | None:
+    """Return what was counted of answers to rows that nobody held, or ``None``."""
+    return None if evidence.tally is None else evidence.tally.model_dump_json(indent=1).encode()
+
+
+def recompute_tally(
+    context: Context, counted: bytes, decision: Decision
+) -> tuple[int, tuple[Disagreement, ...]]:
+    """Put the questions again that were put to counts; as :func:`recompute`.
+
+    Raises:
+        ValueError: if the counts are not of the form that :func:`tally_of` gives.
+    """
+    if context.dataset is None:
+        raise ValueError("there are counts and no description of the rows")
+    tally = ScoreTally.model_validate_json(counted)
+    dataset = EvaluationDataset(
+        summary=context.dataset,
+        path=Path(),
+        frame=pd.DataFrame(),
+        labels=np.empty(0, dtype=np.int64),
+        classes=context.classes,
+        features=context.features,
+        streamed=True,
+    )
+    champion = context.champion
+    evidence = Evidence(
+        model=decision.model,
+        version=decision.version,
+        policy=context.policy,
+        candidate=context.candidate,
+        dataset=dataset,
+        champion=champion,
+        candidate_scores=_stored(tally, tally.model_digest, tally.candidate_sha256),
+        champion_scores=_stored(tally, tally.champion_digest, tally.champion_sha256)
+        if champion is not None
+        else None,
+        tally=tally,
+        judged_before=context.judged_before,
+        as_of=decision.decided_at,
+    )
+    return _again(evidence, decision)
+
+
+def _stored(tally: ScoreTally, model: str | None, sha256: str | None) -> StoredScores | None:
+    if model is None or sha256 is None:
+        return None
+    return StoredScores(
+        path=Path(),
+        rows=tally.rows,
+        batch_rows=tally.shard_rows,
+        sha256=sha256,
+        model_digest=model,
+        dataset_digest=tally.dataset_digest,
+    )
+
+
 def recompute(
     context: Context, answers: bytes, decision: Decision
 ) -> tuple[int, tuple[Disagreement, ...]]:
@@ -96,11 +154,14 @@ def recompute(
     Raises:
         ValueError: if the answers are not of the form that :func:`answers_of` gives.
     """
-    evidence = _evidence(context, answers, decision)
+    return _again(_evidence(context, answers, decision), decision)
+
+
+def _again(evidence: Evidence, decision: Decision) -> tuple[int, tuple[Disagreement, ...]]:
     recorded = {result.gate: result for result in decision.results}
     compared = 0
     found: list[Disagreement] = []
-    for name, (gate, settings) in settings_for(_built_in_only(context.policy)).items():
+    for name, (gate, settings) in settings_for(_built_in_only(evidence.policy)).items():
         if name not in recorded:
             continue
         again = run_gate(gate, evidence, settings, lambda: decision.decided_at)

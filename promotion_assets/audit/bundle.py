@@ -20,7 +20,7 @@ from typing import Any
 
 from securesystemslib.dsse import Envelope
 
-from promotion_assets.audit.answers import answers_of, context_of
+from promotion_assets.audit.answers import answers_of, context_of, tally_of
 from promotion_assets.audit.bundle_page import render_page
 from promotion_assets.audit.checkpoint import Published
 from promotion_assets.audit.entries import Entry, Signer, recorded_of
@@ -146,6 +146,9 @@ def _told(
         files["evidence.json"] = _pretty(context.model_dump(mode="json"))
     if answers is not None:
         files["answers.parquet"] = answers
+    counted = tally_of(evidence) if evidence is not None else None
+    if counted is not None:
+        files["tally.json"] = counted
     return files
 
 

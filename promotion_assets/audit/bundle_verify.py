@@ -14,7 +14,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
-from promotion_assets.audit.answers import Context, recompute
+from promotion_assets.audit.answers import Context, recompute, recompute_tally
 from promotion_assets.audit.bundle import FORMAT, MANIFEST, MANIFEST_TYPE, SIGNED
 from promotion_assets.audit.checkpoint import Checkpoint, read_checkpoint
 from promotion_assets.audit.entries import Entry, recorded_of, verify_signature
@@ -206,9 +206,14 @@ def _statistics(files: Mapping[str, bytes], decision: Decision) -> tuple[int, li
         return 0, []
     context = Context.model_validate_json(files["evidence.json"])
     problems = list(_pin_problems(context, decision))
-    if problems or "answers.parquet" not in files:
+    if problems:
         return 0, problems
-    compared, disagreements = recompute(context, files["answers.parquet"], decision)
+    if "answers.parquet" in files:
+        compared, disagreements = recompute(context, files["answers.parquet"], decision)
+    elif "tally.json" in files:
+        compared, disagreements = recompute_tally(context, files["tally.json"], decision)
+    else:
+        return 0, problems
     problems += [
         f"{d.where} was recorded as {d.recorded} and comes out as {d.recomputed}"
         for d in disagreements

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from promotion_assets.errors import UsageError
 from promotion_assets.evaluation.dataset import EvaluationDataset
 from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.scores import ScoringFailure
@@ -82,9 +83,16 @@ def gate_power(evidence: Evidence, *, power: float = 0.8) -> tuple[Power, ...]:
 
     Raises:
         ValueError: there is no evaluation dataset version.
+        UsageError: it is larger than memory.
     """
     if evidence.dataset is None:
         raise ValueError("gate power needs an evaluation dataset version; materialise it first")
+    if evidence.dataset.streamed:
+        raise UsageError(
+            f"telling what the gates of {evidence.model} would catch",
+            "that is told from rows in memory, and this dataset is read shard by shard",
+            "ask about a sample of it, with evaluation.engine: memory",
+        )
     asked = _Asked(evidence, evidence.dataset, power)
     rows: list[Power] = []
     for name, (_, settings) in settings_for(evidence.policy).items():

@@ -68,15 +68,19 @@ def _with_tally(
     counted: ScoreTally | str | None = None
     ready = champion is None or isinstance(theirs, StoredScores)
     if isinstance(own, StoredScores) and ready:
-        counted = tally_of_stored(
-            home,
-            policy,
-            asked_by(settings_for(policy), policy),
-            lambda: engine_of(policy.evaluation),
-            dataset,
-            own,
-            theirs if isinstance(theirs, StoredScores) else None,
-        )
+        engine = engine_of(policy.evaluation)
+        try:
+            counted = tally_of_stored(
+                home,
+                policy,
+                asked_by(settings_for(policy), policy),
+                engine,
+                dataset,
+                own,
+                theirs if isinstance(theirs, StoredScores) else None,
+            )
+        finally:
+            engine.close()
     missing = evidence.missing
     if isinstance(counted, str):
         missing = {**missing, "tally": counted}

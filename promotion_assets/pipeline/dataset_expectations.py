@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -26,8 +27,12 @@ def dataset_expectations(
 ) -> tuple[tuple[ExpectationOutcome, ...], Path]:
     """Return what the suite finds, and its Data Docs; importing the library alone takes seconds.
 
-    A version's bytes never change, so what was found about them under one policy holds.
+    A version's bytes never change, so what was found about them under one policy holds. Rows that
+    are more than memory holds were checked while they were described; Great Expectations, which
+    wants a data frame, does not see them.
     """
+    if dataset.streamed:
+        return tuple(_described(dataset)), dataset.path.with_name("summary.json")
     home, policy = evaluator.workspace.home, evaluator.policy
     kept = home / "store" / "datasets" / dataset.digest / f"expectations-{policy.digest}.json"
     found = read_value(kept, Validated)
@@ -37,3 +42,17 @@ def dataset_expectations(
         found = Validated(outcomes=tuple(outcomes), docs=page)
         write_value(kept, found)
     return found.outcomes, found.docs
+
+
+def _described(dataset: EvaluationDataset) -> Iterator[ExpectationOutcome]:
+    """Yield what the streamed checks found: each of them raises, or leaves a problem here."""
+    summary = dataset.summary
+    for problem in summary.problems:
+        yield ExpectationOutcome(name="streamed_check", success=False, sentence=problem)
+    yield ExpectationOutcome(
+        name="streamed_check",
+        success=True,
+        observed=summary.rows,
+        sentence=f"every one of {summary.rows:,} rows has a label that the task can have, and the "
+        "columns that the policy names",
+    )

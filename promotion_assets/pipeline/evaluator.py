@@ -126,19 +126,23 @@ class Evaluator:
     def _score_large(
         self, version: str, dataset: EvaluationDataset
     ) -> tuple[AnyAnswer, AnyAnswer | None]:
-        answered = score_both_large(
-            self.folder(version),
-            self.workspace.home,
-            self.policy,
-            self.scoring_plan(),
-            lambda: engine_of(self.policy.evaluation),
-            candidate=self.candidate(version),
-            champion=self.compared_with(version),
-            dataset=dataset,
-            refused=self.refused_before_loading(version),
-        )
-        # Counted here, so that gates find it done.
-        self.evidence(version)
+        engine = engine_of(self.policy.evaluation)
+        try:
+            answered = score_both_large(
+                self.folder(version),
+                self.workspace.home,
+                self.policy,
+                self.scoring_plan(),
+                engine,
+                candidate=self.candidate(version),
+                champion=self.compared_with(version),
+                dataset=dataset,
+                refused=self.refused_before_loading(version),
+            )
+            # Counted here, so that gates find it done.
+            self.evidence(version)
+        finally:
+            engine.close()
         return answered
 
     def judge(self, version: str, gate: str) -> GateResult:

@@ -14,6 +14,7 @@ from promotion_assets.errors import EvidenceMissing, PolicyError, UsageError
 from promotion_assets.evaluation.columns import columns_of
 from promotion_assets.evaluation.contract import Column, FeatureContract
 from promotion_assets.evaluation.dataset import EvaluationDataset
+from promotion_assets.evaluation.large.intake import keep_rows
 from promotion_assets.evaluation.profile import FeatureProfile
 from promotion_assets.evaluation.profiling import profile_parquet
 from promotion_assets.evaluation.reading import read_frame
@@ -22,7 +23,7 @@ from promotion_assets.evaluation.versions import load_version, take_in
 from promotion_assets.pipeline.files import read_value, safe_name, write_frame, write_value
 from promotion_assets.pipeline.records import Pointer
 from promotion_assets.policy.load import expand_uri
-from promotion_assets.policy.model import ModelPolicy
+from promotion_assets.policy.model import ModelPolicy, Source
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Inputs:
                 "add `production: {uri: …}` to the model's policy",
             )
         uri = expand_uri(source.uri, self.environ)
+        if self.policy.evaluation.counted:
+            return self._take_large_production(uri, source)
         frame = read_frame(uri, query=source.query, base=Path(self.policy.base))
         if frame.empty:
             raise EvidenceMissing(
@@ -130,6 +133,19 @@ class Inputs:
         contract = FeatureContract(columns=columns_of(frame), source=source.uri)
         write_value(self._pointer("production"), Pointer(digest=digest, contract=contract))
         return ProductionSample(digest, path, contract.columns)
+
+    def _take_large_production(self, uri: str, source: Source) -> ProductionSample:
+        kept = keep_rows(
+            uri,
+            query=source.query,
+            base=Path(self.policy.base),
+            store=self.store / "production",
+            batch_rows=self.policy.evaluation.batch_rows,
+            doing=f"reading what production sends to {self.model}",
+        )
+        contract = FeatureContract(columns=kept.columns(), source=source.uri)
+        write_value(self._pointer("production"), Pointer(digest=kept.digest, contract=contract))
+        return ProductionSample(kept.digest, kept.path, contract.columns)
 
     def production(self) -> ProductionSample:
         """Return the production sample that is compared with now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,7 +37,6 @@ from promotion_assets.pipeline.scoring_step import (
 from promotion_assets.policy.model import ModelPolicy
 
 Answer = StoredScores | ScoringFailure
-Engines = Callable[[], Engine]
 
 
 def score_both_large(
@@ -46,7 +44,7 @@ def score_both_large(
     home: Path,
     policy: ModelPolicy,
     plan: ScoringPlan,
-    engine: Engines,
+    engine: Engine,
     *,
     candidate: Candidate,
     champion: Candidate | None,
@@ -81,13 +79,13 @@ def stored(
     home: Path,
     policy: ModelPolicy,
     plan: ScoringPlan,
-    engine: Engines,
+    engine: Engine,
     version: Candidate,
     dataset: EvaluationDataset,
 ) -> Answer:
     """Return the kept answers of a version, or ask for them and keep them."""
     path = stored_path(home, version.digest, dataset.digest)
-    return kept_scores(path) or score_into(path, policy, plan, engine(), version, dataset)
+    return kept_scores(path) or score_into(path, policy, plan, engine, version, dataset)
 
 
 def score_into(
@@ -98,7 +96,7 @@ def score_into(
     version: Candidate,
     dataset: EvaluationDataset,
 ) -> Answer:
-    """Ask a version for its answers to all rows and write them to ``path``."""
+    """Ask a version for its answers to all rows and write them to ``path``, with a description."""
     assert version.artifact_dir is not None
     allows = allowed(plan.artifact)
     seconds, peak, isolation = 0.0, 0, ""
@@ -156,7 +154,7 @@ def tally_of_stored(
     home: Path,
     policy: ModelPolicy,
     asked: Asked,
-    engine: Engines,
+    engine: Engine,
     dataset: EvaluationDataset,
     own: StoredScores,
     theirs: StoredScores | None,

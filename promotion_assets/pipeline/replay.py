@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,14 @@ import numpy as np
 from promotion_assets.decision.decide import Decision, decide
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.evidence import Evidence
+from promotion_assets.evaluation.large.score_file import ScoreReader
+from promotion_assets.evaluation.large.shards import shards_of
 from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredScores
 from promotion_assets.gates.artifact import ArtifactSettings
 from promotion_assets.gates.catalogue import run_gate, settings_for
+from promotion_assets.pipeline.engines import engine_of
 from promotion_assets.pipeline.evidence_store import evidence_folder, last_decision, load_evidence
+from promotion_assets.pipeline.large_step import score_into
 from promotion_assets.pipeline.scoring_step import ScoringPlan, score_afresh
 from promotion_assets.pipeline.workspace import Workspace
 
@@ -130,6 +136,8 @@ def _rescored(evidence: Evidence, differences: list[Difference]) -> Iterator[str
         (evidence.champion, evidence.champion_scores),
     ]
     for version, kept in pairs:
+        if version is not None and isinstance(kept, StoredScores):
+            yield from _rescored_large(evidence, version, kept, settings, differences)
         if version is None or not isinstance(kept, Scores):
             continue
         now = score_afresh(version, evidence.policy, ScoringPlan(artifact=settings), dataset)
@@ -145,3 +153,35 @@ def _rescored(evidence: Evidence, differences: list[Difference]) -> Iterator[str
             differences.append(Difference(where, "as kept", f"differ by up to {largest:.3g}"))
         rows = f"{len(now.values):,} rows"
         yield f"version {version.version}: {rows}, largest difference {largest:.3g}"
+
+
+def _rescored_large(
+    evidence: Evidence,
+    version: Candidate,
+    kept: StoredScores,
+    settings: ArtifactSettings,
+    differences: list[Difference],
+) -> Iterator[str]:
+    """Score shard by shard into a file of its own, and compare the two without holding either."""
+    policy, dataset = evidence.policy, evidence.dataset
+    assert dataset is not None
+    where = f"scores of version {version.version}"
+    with tempfile.TemporaryDirectory(prefix="promotion-") as folder:
+        path = Path(folder) / "again.arrow"
+        plan = ScoringPlan(artifact=settings)
+        engine = engine_of(policy.evaluation)
+        try:
+            now = score_into(path, policy, plan, engine, version, dataset)
+        finally:
+            engine.close()
+        if isinstance(now, ScoringFailure):
+            differences.append(Difference(where, "scored", f"{now.kind}: {now.reason}"))
+            return
+        before, after = ScoreReader(kept, policy.task), ScoreReader(now, policy.task)
+        largest = max(
+            float(np.max(np.abs(before.read(shard) - after.read(shard)), initial=0.0))
+            for shard in shards_of(dataset.rows, policy.evaluation.shard_rows)
+        )
+    if largest > SCORE_TOLERANCE:
+        differences.append(Difference(where, "as kept", f"differ by up to {largest:.3g}"))
+    yield f"version {version.version}: {dataset.rows:,} rows, largest difference {largest:.3g}"
