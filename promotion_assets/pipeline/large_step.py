@@ -191,7 +191,7 @@ def tally_of_stored(
             theirs=ScoreReader(theirs, policy.task) if theirs else None,
         )
         shards = shards_of(snapshot.rows, shard_rows)
-        made = tally(engine(), source, dataset.summary, asked, shards=shards, shard_rows=shard_rows)
+        made = tally(engine, source, dataset.summary, asked, shards=shards, shard_rows=shard_rows)
     except PromotionError as error:
         return f"{error.problem}. Next: {error.next_step}"
     write_value(path, made)
