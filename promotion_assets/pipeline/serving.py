@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -15,8 +17,9 @@ from promotion_assets.adapters.serving_sources import LedgerPlans, StoredModels,
 from promotion_assets.adapters.shadow_process import start_shadow
 from promotion_assets.gates.artifact import ArtifactSettings, allowed
 from promotion_assets.pipeline.event_source import event_log
-from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets.pipeline.workspace import Workspace, utc_now
 from promotion_assets.policy.model import ModelPolicy
+from promotion_assets.rollout.labelled_pairs import microseconds
 from promotion_assets.serving.engine import Engine
 from promotion_assets.serving.follower import Follower
 from promotion_assets.serving.generation import build
@@ -24,7 +27,7 @@ from promotion_assets.serving.metrics import Metrics
 from promotion_assets.serving.outcome_routes import outcome_routes
 from promotion_assets.serving.outcomes import OutcomeRules
 from promotion_assets.serving.plan import Arm
-from promotion_assets.serving.recorder import Recorder
+from promotion_assets.serving.recorder import Recorder, microseconds_now
 from promotion_assets.serving.shadow import ShadowLine, ShadowProcess
 from promotion_assets.serving.web.app import create_app
 from promotion_assets.serving.writer import BackgroundWriter
@@ -45,8 +48,9 @@ def open_server(workspace: Workspace, model: str, *, poll_seconds: float = 1.0) 
     source = stored_models(workspace, model, policy)
     generation = build(plans.read(), source, None, None)
     store = event_log(workspace)
-    writer = BackgroundWriter(store, _microseconds)
-    recorder = Recorder(model, writer, log_features=policy.serving.log_features)
+    clock = ticks(workspace.clock)
+    writer = BackgroundWriter(store, clock)
+    recorder = Recorder(model, writer, log_features=policy.serving.log_features, clock=clock)
     metrics = Metrics()
 
     def shadow_line(arm: Arm) -> ShadowLine:
@@ -109,5 +113,8 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() // 1_000_000}"
 
 
-def _microseconds() -> int:
-    return time.time_ns() // 1000
+def ticks(clock: Callable[[], datetime]) -> Callable[[], int]:
+    """Return a clock in microseconds since 1970; the system's own costs no date a request."""
+    if clock is utc_now:
+        return microseconds_now
+    return lambda: microseconds(clock())
