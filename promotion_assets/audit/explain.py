@@ -24,6 +24,7 @@ from promotion_assets.errors import UsageError
 from promotion_assets.lifecycle.events import (
     Adopted,
     AnyEvent,
+    ChampionFailed,
     DeploymentConfirmed,
     Deviation,
     DigestLatched,
@@ -213,6 +214,9 @@ def sentence(event: AnyEvent) -> str:
                 f"deployed to {event.environment}: smoke test {event.smoke_test}, "
                 f"{event.health}{said}"
             )
+        case ChampionFailed():
+            moved = ", ".join(m.sentence() for m in (*event.gates, *event.numbers, *event.inputs))
+            return f"as the champion it no longer passes: {event.reason} ({moved or 'no change'})"
         case RegistryRestored():
             return "the registry agrees with the ledger again"
         case _:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from promotion_assets.defs.candidate import candidate, scores
 from promotion_assets.defs.challenger import challenger_report
+from promotion_assets.defs.champions import champion, champion_again
 from promotion_assets.defs.decision import audit_record, decision, staging
 from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
@@ -21,7 +22,7 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.review import review, reviews_sensor
 from promotion_assets.defs.rollout import rollout, rollout_job, rollouts_sensor
-from promotion_assets.defs.sensors import new_versions
+from promotion_assets.defs.sensors import changed_inputs, new_versions
 from promotion_assets.defs.shadow import shadow_job, shadow_report, shadows_sensor
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.policy.model import ModelPolicy, Policy
@@ -68,8 +69,18 @@ def promotion_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
     )
 
 
+def reading_job(names: Names) -> Any:
+    """Return the job that reads the evaluation dataset's source, and nothing else."""
+    return dg.define_asset_job(
+        f"read_dataset_{names.slug}",
+        selection=dg.AssetSelection.assets(names.key("evaluation_dataset")),
+        executor_def=dg.in_process_executor,
+        description=f"Reads the evaluation dataset of {names.model} anew.",
+    )
+
+
 def reconcile_job(mirrors: list[dg.AssetsDefinition]) -> Any:
-    """Return the job that compares the registry with the ledger, for every model."""
+    """Return the job that compares registry and champions with the ledger, for every model."""
     return dg.define_asset_job(
         "reconcile",
         selection=dg.AssetSelection.assets(*(key for asset in mirrors for key in asset.keys)),
@@ -130,7 +141,9 @@ def promotion_definitions(
     }
     rolling = {n.model: rollout_job(n, assets) for n, assets in rollouts.items()}
     mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
-    reconciling = reconcile_job(mirrors)
+    champions = [champion(n, policy.models[n.model]) for n in names]
+    reading = {n.model: reading_job(n) for n in names}
+    reconciling = reconcile_job([*mirrors, *champions])
     return dg.Definitions(
         assets=_with_code_references(
             [
@@ -139,6 +152,7 @@ def promotion_definitions(
                 *(a for assets in live.values() for a in assets),
                 *(a for assets in rollouts.values() for a in assets),
                 *mirrors,
+                *champions,
                 notifications(),
             ]
         ),
@@ -147,10 +161,12 @@ def promotion_definitions(
             *promoting.values(),
             *shadowing.values(),
             *rolling.values(),
+            *reading.values(),
             reconciling,
         ],
         sensors=[
             new_versions(names, jobs, look_seconds=poll),
+            changed_inputs(names, jobs, reading, interval_seconds=policy.schedule.inputs_seconds),
             reviews_sensor(names, promoting),
             shadows_sensor(names, shadowing),
             rollouts_sensor(
@@ -161,6 +177,7 @@ def promotion_definitions(
             reconcile_sensor(reconciling),
             notifications_sensor(),
         ],
+        schedules=[champion_again(n, jobs[n.model], policy.schedule) for n in names],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },

@@ -1,4 +1,4 @@
-"""The sensor that sees new versions in the registry and asks for their evaluation."""
+"""Sensors that ask for evaluations: of new versions, and of what is judged by old inputs."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.errors import Unreachable
 from promotion_assets.pipeline.asking import TAG_LENGTH, Question
 from promotion_assets.pipeline.hints import Hints
+from promotion_assets.pipeline.reevaluating import Changes, look_for_changes
 from promotion_assets.pipeline.watching import Watch, look_for_versions
 
 MOST_RUNS_A_TICK = 25
@@ -70,6 +71,63 @@ def new_versions(
         return requested(found, by_model, cursor=seen.dump(), otherwise=seen.sentence())
 
     return _new_versions
+
+
+def changed_inputs(
+    models: Sequence[Names],
+    jobs: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    *,
+    interval_seconds: int = 60,
+) -> dg.SensorDefinition:
+    """Return the sensor that asks again for what is live or open when its inputs have changed.
+
+    Args:
+        jobs: by model, what evaluates a version.
+        reading: by model, what reads the evaluation dataset's source.
+    """
+    by_model = {names.model: names for names in models}
+
+    @dg.sensor(
+        name="changed_inputs",
+        jobs=[*jobs.values(), *reading.values()],
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Has champions and open candidates judged again when policy or dataset change.",
+    )
+    def _changed_inputs(
+        context: dg.SensorEvaluationContext, platform: Platform
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            found, sources, seen = look_for_changes(
+                platform.open(),
+                list(by_model),
+                Changes.parse(context.cursor),
+                evaluations_of(context.instance),
+                most=MOST_RUNS_A_TICK,
+            )
+        except Unreachable as error:
+            return dg.SkipReason(f"{error}")
+        asked = requested(found, by_model, cursor=seen.dump(), otherwise="nothing has changed")
+        again = [
+            dg.RunRequest(
+                run_key=source.run_key,
+                job_name=reading[source.model].name,
+                tags={
+                    "promotion/model": source.model[:TAG_LENGTH],
+                    "promotion/reason": "the evaluation dataset's source may have changed",
+                },
+            )
+            for source in sources
+        ]
+        return dg.SensorResult(
+            run_requests=[*again, *(asked.run_requests or [])],
+            skip_reason=None if again else asked.skip_reason,
+            cursor=asked.cursor,
+            dynamic_partitions_requests=asked.dynamic_partitions_requests,
+        )
+
+    return _changed_inputs
 
 
 def evaluations_of(instance: dg.DagsterInstance) -> Callable[[], Collection[tuple[str, str]]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, TypeAdapter
 
+from promotion_assets.lifecycle.champion_events import ChampionFailed as ChampionFailed
 from promotion_assets.lifecycle.drill_events import (
     DrillAnswered,
     DrillEnded,
@@ -503,6 +504,7 @@ AnyEvent = (
     | RegistryRestored
     | VersionCopied
     | DeploymentConfirmed
+    | ChampionFailed
     | DrillOpened
     | DrillAnswered
     | DrillRefused

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promotion_assets.errors import IntegrityError
+from promotion_assets.lifecycle.champion_events import ChampionFailed
 from promotion_assets.lifecycle.drill_events import DrillEvent, is_journal
 from promotion_assets.lifecycle.events import (
     Adopted,
@@ -384,6 +385,14 @@ def _confirmed(draft: _Draft, event: DeploymentConfirmed) -> None:
     reports[place] = (*reports.get(place, ()), event)
 
 
+def _champion_failed(draft: _Draft, event: ChampionFailed) -> None:
+    if draft.champions.get(event.segment) != event.version:
+        raise _impossible(
+            event.model, f"version {event.version} fails as the champion, which it is not"
+        )
+    draft.own("champion_failures")[(event.segment, event.version)] = event
+
+
 _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     EvaluationFinished: _evaluated,
     IntentRecorded: _intended,
@@ -405,6 +414,7 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     RegistryRestored: _restored,
     VersionCopied: _copied,
     DeploymentConfirmed: _confirmed,
+    ChampionFailed: _champion_failed,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from promotion_assets.lifecycle.champion_events import ChampionFailed
 from promotion_assets.lifecycle.events import (
     DEFAULT_SEGMENT,
     Cause,
@@ -65,6 +66,8 @@ class ModelState:
         rollout_steps: what happened to the version that is rolling out, by segment, in order;
             of the last one where none is.
         deployments: what pipelines reported, in order, by segment and version.
+        champion_failures: the last report on a champion that would not be let through today, by
+            segment and version; of an earlier decision where it passes again.
         deviations: what the registry was last found to say against the ledger, if it does still.
     """
 
@@ -89,6 +92,7 @@ class ModelState:
     digests: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, tuple[VersionCopied, ...]] = field(default_factory=dict)
     deployments: Mapping[Place, tuple[DeploymentConfirmed, ...]] = field(default_factory=dict)
+    champion_failures: Mapping[Place, ChampionFailed] = field(default_factory=dict)
     intent: IntentRecorded | None = None
     traffic: TrafficPlan | None = None
     rollout_steps: Mapping[str, tuple[RolloutStepped, ...]] = field(default_factory=dict)

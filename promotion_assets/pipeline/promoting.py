@@ -12,6 +12,7 @@ from promotion_assets.lifecycle.promotion import adopt as adopt_version
 from promotion_assets.lifecycle.promotion import promote as promote_version
 from promotion_assets.lifecycle.record import Stands, record_evaluation, same_decision
 from promotion_assets.lifecycle.transitions import Facts, Request, check_transition
+from promotion_assets.pipeline.champions import report_champions
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
 from promotion_assets.pipeline.production_facts import with_predecessor, with_review
@@ -43,6 +44,7 @@ def record_decision(
         registered_at=evaluator.candidate(decision.version).created_at,
         stands=stands,
     )
+    report_champions(evaluator.workspace, evaluator.model)
     evaluator.workspace.checkpointer.publish()
     return recorded
 
