@@ -6,6 +6,7 @@ the machine, and the table says for each whether its goal was met here.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -15,19 +16,28 @@ from typing import Any
 from benchmarks.measuring import Line
 from promotion_assets.quiet import silence_telemetry
 
-JOBS = ("auc", "groups", "drift", "ledger", "watch")
+JOBS = ("auc", "groups", "drift", "ledger", "watch", "large")
 RESULTS = Path(__file__).parent / "results.json"
 
 
-def main(chosen: list[str]) -> int:
-    """Run the jobs named, or all; return 1 if any result differs from its peer's."""
+def main(arguments: list[str]) -> int:
+    """Run the jobs named, or all; return 1 if any result differs from its peer's.
+
+    ``--rows N`` sets the size of the job that takes one (``large``).
+    """
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("jobs", nargs="*")
+    parser.add_argument("--rows", type=int)
+    asked = parser.parse_args(arguments)
+    chosen: list[str] = asked.jobs
+    sized = {"large": {"rows": asked.rows}} if asked.rows else {}
     silence_telemetry()
     lines: list[dict[str, Any]] = []
     differing: list[str] = []
     for job in chosen or JOBS:
         print(f"== {job}", flush=True)
         try:
-            found = importlib.import_module(f"benchmarks.{job}").results()
+            found = importlib.import_module(f"benchmarks.{job}").results(**sized.get(job, {}))
         except AssertionError as error:
             differing.append(job)
             print(f"   results differ: {error}")
