@@ -105,3 +105,12 @@ def test_policy_in_the_readme_is_valid(tmp_path: Path) -> None:
     config.write_text(block)
     policy = load_policy(config, settings=settings_models, environ={})
     assert set(policy.models) == set(yaml.safe_load(block)["models"])
+
+
+def test_tests_in_the_documentation_exist() -> None:
+    """Each test that a page names is one: a table of cases does not outlive its tests."""
+    sources = "\n".join(p.read_text() for p in Path(__file__).parent.rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+        assert named <= there, f"{page.name}: {', '.join(sorted(named - there))}"
