@@ -123,7 +123,7 @@ class Notifier:
             UsageError: there is no such subscription.
             NotSent: it did not arrive.
         """
-        event = test_event(self.workspace.clock())
+        event = trial_event(self.workspace.clock())
         self.send(self.named(name), event)
         return event
 
@@ -158,7 +158,7 @@ def slack_of(environ: Mapping[str, str]) -> Subscription | None:
     )
 
 
-def test_event(now: datetime) -> OutgoingEvent:
+def trial_event(now: datetime) -> OutgoingEvent:
     """Return an event about nothing."""
     return OutgoingEvent(
         id=f"evt_test{uuid.uuid4().hex}",

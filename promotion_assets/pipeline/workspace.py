@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,7 @@ class Workspace:
         config: the policy file.
         database_url: the ledger's database.
         tracking_uri: MLflow's tracking URI; the registry's where ``registry_uri`` is ``None``.
+        environ: environment variables; secrets are among them, so that they are never shown.
     """
 
     home: Path
@@ -61,7 +62,7 @@ class Workspace:
     database_url: str
     tracking_uri: str
     registry_uri: str | None
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = utc_now
 
     @classmethod
