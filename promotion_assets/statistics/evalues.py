@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from promotion_assets.statistics.checks import Floats, as_alpha
 
@@ -80,4 +79,4 @@ def average(evidence: Sequence[EValue], alpha: float, method: str) -> EValue:
 
 def mixture(log_e: Floats) -> Floats:
     """Return the logarithm of the mean over the last axis of e-values given by logarithms."""
-    return np.asarray(logsumexp(log_e, axis=-1) - math.log(log_e.shape[-1]))
+    return np.asarray(np.logaddexp.reduce(log_e, axis=-1) - math.log(log_e.shape[-1]))

@@ -6,8 +6,8 @@ in. Everything random comes from the generator that is passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -102,23 +102,36 @@ def draw_exceedances(
     runs: int,
     shares: npt.ArrayLike,
     units: npt.ArrayLike,
-    stable: Sequence[float],
-    candidate: Sequence[float],
+    stable: npt.ArrayLike,
+    candidate: npt.ArrayLike,
 ) -> tuple[Stream, ...]:
     """Return one stream for each of several thresholds that the same units are held against.
 
     Args:
         shares, units: as in :func:`draw_units`.
-        stable, candidate: probability to exceed each threshold, thresholds ascending, so the
-            probabilities descend.
+        stable, candidate: as in :func:`exceedances`.
     """
-    for rates in (stable, candidate):
-        if list(rates) != sorted(rates, reverse=True):
-            raise ValueError(f"a higher threshold cannot be exceeded more often: {tuple(rates)}")
-    one, two = draw_units(rng, runs=runs, shares=shares, units=units)
-    over = [_nested(rng, arm, rates) for arm, rates in ((one, candidate), (two, stable))]
-    planned = np.asarray(shares, dtype=np.float64)
-    return tuple(Stream(planned, one, two, above, also) for above, also in zip(*over, strict=True))
+    nothing = draw_events(rng, runs=runs, shares=shares, units=units, base=0.0)
+    return exceedances(rng, nothing, stable=stable, candidate=candidate)
+
+
+def exceedances(
+    rng: np.random.Generator, stream: Stream, *, stable: npt.ArrayLike, candidate: npt.ArrayLike
+) -> tuple[Stream, ...]:
+    """Return for the units of a stream how many exceed each of several thresholds.
+
+    Args:
+        stable, candidate: probability to exceed each threshold, of shape (thresholds,) or
+            (thresholds, looks). Thresholds ascend, so the probabilities descend.
+    """
+    over = [
+        _nested(rng, units, np.asarray(rates, dtype=np.float64))
+        for units, rates in ((stream.units_candidate, candidate), (stream.units_stable, stable))
+    ]
+    return tuple(
+        replace(stream, events_candidate=above, events_stable=also)
+        for above, also in zip(*over, strict=True)
+    )
 
 
 def draw_moments(
@@ -155,11 +168,13 @@ def _moments(rng: np.random.Generator, units: Ints, draw: Draw) -> Floats:
     return np.stack([units, values.sum(axis=1), squares, np.count_nonzero(values, axis=1)])
 
 
-def _nested(rng: np.random.Generator, units: Ints, rates: Sequence[float]) -> list[Ints]:
+def _nested(rng: np.random.Generator, units: Ints, rates: Floats) -> list[Ints]:
     """Return how many exceed each threshold: each a part of those that exceed the one before."""
-    found, before, at_before = [], units, 1.0
+    if (np.diff(rates, axis=0) > 0.0).any():
+        raise ValueError(f"a higher threshold cannot be exceeded more often: {rates.tolist()}")
+    found, before, at_before = [], units, np.ones(rates.shape[1:])
     for rate in rates:
-        before = rng.binomial(before, rate / at_before if at_before > 0.0 else 0.0)
+        before = rng.binomial(before, rate / np.where(at_before > 0.0, at_before, 1.0))
         at_before = rate
         found.append(before)
     return found
