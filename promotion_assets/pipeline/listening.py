@@ -39,7 +39,7 @@ class Listener:
     @cached_property
     def figures(self) -> PlatformMetrics:
         """The platform's metrics."""
-        return PlatformMetrics(self.notifier, self.heard, self.heard_of)
+        return PlatformMetrics(self.notifier, lambda: self.heard, self.heard_of)
 
     def mlflow(self, headers: Mapping[str, str], body: bytes) -> str:
         """Take a webhook of MLflow's; see the protocol."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,7 +112,10 @@ class PlatformMetrics(Collector):
     """Gives the metrics; a part that does not answer is said to be down and the rest is given."""
 
     def __init__(
-        self, notifier: Notifier, heard: DatabaseHeard, heard_of: Mapping[tuple[str, str], int]
+        self,
+        notifier: Notifier,
+        heard: Callable[[], DatabaseHeard],
+        heard_of: Mapping[tuple[str, str], int],
     ) -> None:
         self.notifier = notifier
         self.heard = heard
@@ -214,7 +217,7 @@ class PlatformMetrics(Collector):
         for name, words, value in (
             ("promotion_outbox_unshared", "Events no dispatcher has looked at.", depth.unshared),
             ("promotion_outbox_oldest_seconds", "Age of the oldest waiting event.", max(0, waits)),
-            ("promotion_hints_waiting", "Hints not looked at.", len(self.heard.waiting())),
+            ("promotion_hints_waiting", "Hints not looked at.", len(self.heard().waiting())),
         ):
             gauge = GaugeMetricFamily(name, words)
             gauge.add_metric([], value)
