@@ -1,6 +1,7 @@
 """One evaluation of a large dataset in a process of its own, so that its peak memory is its own.
 
-``python -m benchmarks.large_run ENGINE FOLDER SHARD_ROWS`` or ``… plain FOLDER``; prints JSON.
+``python -m benchmarks.large_run ENGINE FOLDER SHARD_ROWS [DIGEST]`` or ``… plain FOLDER``; prints
+JSON. With a digest, rows that were taken in before are verified and described instead.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ def policy_of(folder: Path, engine: str, shard_rows: int) -> Any:
     )
 
 
-def judged(engine: str, folder: Path, shard_rows: int) -> dict[str, Any]:
-    """Take in, score two versions, count, judge, and profile for drift."""
+def judged(engine: str, folder: Path, shard_rows: int, digest: str = "") -> dict[str, Any]:
+    """Take in or load, score two versions, count, judge, and profile for drift."""
     from promotion_assets.evaluation.evidence import Evidence
     from promotion_assets.evaluation.profiling import profile_parquet
     from promotion_assets.evaluation.scores import StoredScores
-    from promotion_assets.evaluation.versions import take_in
+    from promotion_assets.evaluation.versions import load_version, take_in
     from promotion_assets.gates.asked import asked_by
     from promotion_assets.gates.catalogue import run_gate, settings_for
     from promotion_assets.pipeline.engines import engine_of
@@ -67,10 +68,12 @@ def judged(engine: str, folder: Path, shard_rows: int) -> dict[str, Any]:
     from promotion_assets.pipeline.scoring_step import ScoringPlan
 
     watch, policy = Stopwatch(), policy_of(folder, engine, shard_rows)
-    home = folder / f"home-{engine}"
+    store, home = folder / "store", folder / f"home-{engine}"
     working = engine_of(policy.evaluation)
-    with watch.phase("take in"):
-        dataset = take_in(policy, home / "store", model="large")
+    with watch.phase("load and verify" if digest else "take in"):
+        dataset = (
+            load_version(policy, store, digest) if digest else take_in(policy, store, model="large")
+        )
     versions = {name: version(folder / name, name) for name in ("candidate", "champion")}
     stored: dict[str, StoredScores] = {}
     for name, one in versions.items():
@@ -106,6 +109,7 @@ def judged(engine: str, folder: Path, shard_rows: int) -> dict[str, Any]:
         "rows": dataset.rows,
         "digest": dataset.digest,
         "seconds": watch.seconds,
+        "cpu_seconds": time.process_time(),
         "tally": counted.model_dump(mode="json"),
         "results": [r.model_dump(mode="json", exclude={"duration_seconds"}) for r in results],
         "profiled_rows": profile.rows,
@@ -149,5 +153,9 @@ def _peak() -> float:
 if __name__ == "__main__":
     silence_telemetry()
     chosen, where = sys.argv[1], Path(sys.argv[2])
-    said = plain(where) if chosen == "plain" else judged(chosen, where, int(sys.argv[3]))
+    said = (
+        plain(where)
+        if chosen == "plain"
+        else judged(chosen, where, int(sys.argv[3]), *sys.argv[4:])
+    )
     print(json.dumps(said))

@@ -37,7 +37,9 @@ def _pieces(
         size = file.metadata.row_group(group).num_rows
         if start < end and start + size > first:
             at = start
-            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=list(columns)):
+            for batch in file.iter_batches(
+                batch_rows, row_groups=[group], columns=list(columns), use_threads=len(columns) > 1
+            ):
                 low, high = max(first - at, 0), min(end - at, batch.num_rows)
                 if low < high:
                     yield batch.slice(low, high - low)

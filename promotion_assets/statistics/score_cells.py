@@ -1,10 +1,11 @@
 """Probabilities counted into fine cells that are the same everywhere, so that counts can be added.
 
 Shards that are counted on different machines need the same cells before anybody has seen all
-rows. A cell is the leading :data:`KEPT_BITS` bits of a probability in single precision: those
-patterns ascend with the numbers, so order between cells is exact; a cell is one part in 32,768 of
-its value wide, near 0 as near 1, which suits probabilities of rare events as well as of common
-ones. Rows of one cell count as tied.
+rows. Up to one half, the cell of a probability is the leading :data:`KEPT_BITS` bits of its pattern
+in single precision, and those patterns ascend with the numbers; above, it is the mirrored cell of
+what is missing to 1. So order between cells is exact, and a cell is one part in 16,384 of its
+distance to 0 or to 1 wide, whichever is nearer: that suits rare events, common ones, and models
+that are sure of themselves. Rows of one cell count as tied.
 
 What that costs is bounded by what was counted. With ``p`` and ``q`` the shares of positives and of
 negatives that lie in a cell, the pairs of a positive and a negative in one cell are ``sum(p q)`` of
@@ -22,9 +23,10 @@ import numpy.typing as npt
 
 from promotion_assets.statistics.checks import Bools, Floats, Ints
 
-KEPT_BITS = 24
+KEPT_BITS = 23
 _DROPPED = 32 - KEPT_BITS
-CELLS = (int(np.float32(1.0).view(np.uint32)) >> _DROPPED) + 1
+_HALF = int(np.float32(0.5).view(np.uint32)) >> _DROPPED
+CELLS = 2 * (_HALF + 1)
 
 Cells = npt.NDArray[np.int32]
 
@@ -40,33 +42,36 @@ def cells_of(probabilities: Floats) -> Cells:
     """
     if len(probabilities) and not (probabilities.min() >= 0.0 and probabilities.max() <= 1.0):
         raise ValueError("probabilities must lie between 0 and 1")
-    # Adding zero takes the sign from a negative zero, which would be the largest pattern of all.
-    single = probabilities.astype(np.float32) + np.float32(0.0)
-    return (single.view(np.uint32) >> _DROPPED).astype(np.int32)
+    upper = probabilities > 0.5
+    # What is missing to 1 is exact. Adding zero takes the sign from a negative zero, which would
+    # be the largest pattern of all.
+    near = np.where(upper, 1.0 - probabilities, probabilities).astype(np.float32) + np.float32(0.0)
+    cells = (near.view(np.uint32) >> _DROPPED).astype(np.int32)
+    return np.where(upper, CELLS - 1 - cells, cells).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class CellCounts:
-    """Rows by cell and class, of the cells that are not empty.
+    """Rows by cell and class, of those that are not empty.
 
     Attributes:
-        cells: ascending, shape (n,).
-        counts: shape (n, 2), the last axis by label.
+        places: ascending, ``2 * cell + label``, shape (n,).
+        counts: shape (n,).
     """
 
-    cells: Cells
+    places: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int32]
 
     def add_to(self, whole: Ints) -> None:
-        """Add these counts to those of all cells, shape (CELLS, 2)."""
-        whole[self.cells] += self.counts
+        """Add these counts to those of all cells, shape (CELLS, 2), which must be contiguous."""
+        whole.reshape(-1)[self.places] += self.counts
 
 
 def count_cells(cells: Cells, labels: Bools) -> CellCounts:
     """Count rows by cell and class."""
-    both = np.bincount(2 * cells.astype(np.int64) + labels, minlength=2 * CELLS).reshape(-1, 2)
-    occupied = np.flatnonzero(both.any(axis=1))
-    return CellCounts(occupied.astype(np.int32), both[occupied].astype(np.int32))
+    both = np.bincount(2 * cells + labels, minlength=2 * CELLS)
+    places = np.flatnonzero(both)
+    return CellCounts(places.astype(np.int32), both[places].astype(np.int32))
 
 
 def bins_of_cells(counts: Ints, bins: int) -> tuple[Cells, int]:
@@ -79,7 +84,7 @@ def bins_of_cells(counts: Ints, bins: int) -> tuple[Cells, int]:
         Each cell's bin, never falling from one cell to the next, and the number of bins. A cell
         is never split, so a cell of many rows makes a bin of many rows.
     """
-    sizes = counts.sum(axis=1)
+    sizes = counts[:, 0] + counts[:, 1]
     rows = int(sizes.sum())
     middle = np.cumsum(sizes) - 0.5 * sizes
     lookup = np.minimum((middle * (bins / max(rows, 1))).astype(np.int32), bins - 1)
