@@ -29,6 +29,8 @@ from promotion_assets.pipeline.files import write_bytes
 from promotion_assets.pipeline.pictures import pictures_of
 from promotion_assets.pipeline.production_facts import authors_of, requesters_of, with_review
 from promotion_assets.pipeline.promoting import facts_of, taken_now
+from promotion_assets.pipeline.shadow_pictures import shadow_pictures
+from promotion_assets.pipeline.shadow_reporting import recorded_report
 from promotion_assets.review.case import Case
 from promotion_assets.review.drills import Drill
 from promotion_assets.review.limitations import limitations_of
@@ -36,6 +38,7 @@ from promotion_assets.review.questionnaire import YES
 from promotion_assets.review.slices import slices_of
 from promotion_assets.review.texts import EarlierAnswer
 from promotion_assets.review.view import HistoryRow, Material, ReviewView, view_of
+from promotion_assets.rollout.shadow_report import ShadowReport
 
 MOST_HISTORY = 20
 CARD_LENGTH = 20_000
@@ -154,7 +157,7 @@ def decision_of(evaluator: Evaluator, recorded: EvaluationFinished) -> Decision:
 
 
 def picture_files(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
-    """Return the pictures of a decision by title, drawn once and kept under its digest."""
+    """Return the pictures of decision and shadow by title, drawn once and kept by digest."""
     home, case = evaluator.workspace.home, found.case
     folder = home / "store" / "pictures" / found.decision.digest
     if not (folder / ".done").exists():
@@ -162,7 +165,7 @@ def picture_files(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
             version, digest = found.pictured
             evidence = load_evidence(home, case.model, version, digest)
         except EvidenceMissing:
-            return {}
+            return _shadow_pictures(evaluator, found)
         for result in found.decision.results:
             if result.gate in DRAWN and result.gate not in found.undrawn:
                 try:
@@ -173,7 +176,8 @@ def picture_files(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
                 for name, picture in drawn.items():
                     write_bytes(folder / f"{result.gate} {name}.png", picture.png)
         write_bytes(folder / ".done", b"")
-    return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+    kept = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+    return kept | _shadow_pictures(evaluator, found)
 
 
 def frozen_view(evaluator: Evaluator, found: Gathered, pictures: dict[str, bytes]) -> ReviewView:
@@ -188,12 +192,30 @@ def frozen_view(evaluator: Evaluator, found: Gathered, pictures: dict[str, bytes
         model_card=found.card,
         history=_history(found.state, found.case.version),
         pictures={title: digest_bytes(png) for title, png in pictures.items()},
+        shadow_report=_shadow_report(evaluator, found),
     )
     view = view_of(material)
     path = evaluator.workspace.store / "views" / f"{view.digest}.json"
     if not path.exists():
         write_bytes(path, view.model_dump_json(indent=1).encode())
     return view
+
+
+def _shadow_report(evaluator: Evaluator, found: Gathered) -> ShadowReport | None:
+    return recorded_report(evaluator.workspace, found.shadow) if found.shadow else None
+
+
+def _shadow_pictures(evaluator: Evaluator, found: Gathered) -> dict[str, bytes]:
+    """Return the pictures of the shadow report, drawn once and kept under its digest."""
+    report = _shadow_report(evaluator, found)
+    if report is None:
+        return {}
+    folder = evaluator.workspace.home / "store" / "pictures" / report.digest
+    if not (folder / ".done").exists():
+        for title, picture in shadow_pictures(report, evaluator.policy).items():
+            write_bytes(folder / f"{title}.png", picture.png)
+        write_bytes(folder / ".done", b"")
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
 def _standing_in_the_way(state: ModelState, request: Request, facts: Facts) -> list[str]:

@@ -75,6 +75,9 @@ def _lines(shown: Shown, opened: frozenset[str]) -> Iterator[str]:
         if part.id in opened:
             yield from _slice(part)
     yield f"\nshadow\n  {view.shadow}"
+    for row in view.shadow_rows:
+        limit = row.limit or "none"
+        yield f"  {row.outcome:<12} {row.title}: {row.value} [{row.interval}], limit {limit}"
     yield "\nknown limitations"
     yield from (f"  {limitation}" for limitation in view.limitations)
     yield "\ndifferent from the champion"

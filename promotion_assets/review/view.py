@@ -14,7 +14,9 @@ from promotion_assets.gates.contract import GateResult, Interval, Measurement, O
 from promotion_assets.lifecycle.events import ShadowReported
 from promotion_assets.review.case import Case
 from promotion_assets.review.questionnaire import Question
+from promotion_assets.review.shadow_rows import ShadowRow, shadow_rows
 from promotion_assets.review.slices import Slice
+from promotion_assets.rollout.shadow_report import ShadowReport
 
 # Digits that a person compares; the whole numbers are in the ledger.
 DIGITS = 4
@@ -95,6 +97,7 @@ class ReviewView(Shown):
     groups: tuple[GroupRow, ...]
     slices: tuple[Slice, ...]
     shadow: str
+    shadow_rows: tuple[ShadowRow, ...] = ()
     limitations: tuple[str, ...]
     model_card: str
     differences: tuple[Difference, ...]
@@ -122,6 +125,7 @@ class Material:
     model_card: str
     history: tuple[HistoryRow, ...]
     pictures: Mapping[str, str]
+    shadow_report: ShadowReport | None = None
 
 
 def view_of(material: Material) -> ReviewView:
@@ -145,6 +149,7 @@ def view_of(material: Material) -> ReviewView:
         groups=groups,
         slices=case.slices,
         shadow=_shadow(material),
+        shadow_rows=shadow_rows(material.shadow_report),
         limitations=case.limitations,
         model_card=material.model_card,
         differences=tuple(_differences(decision, candidate, material.champion)),
