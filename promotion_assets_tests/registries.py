@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from promotion_assets.demo.services import free_port
 from promotion_assets.pipeline.workspace import Workspace
@@ -194,7 +195,13 @@ def _server(folder: Path, port: int) -> Iterator[None]:
 
 
 def _server_environment() -> Mapping[str, str]:
-    return plain_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return plain_environment() | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # Webhooks may go to this host, and their secrets are kept.
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    }
 
 
 def _await(url: str, log: Path) -> None:
