@@ -89,7 +89,7 @@ def keep_drills(workspace: Workspace, model: str) -> bool:
     if waiting is not None:
         event = _due_of(workspace, waiting, now)
     else:
-        event = _opened(workspace, model, past, now)
+        event = next_drill(workspace, model, past, now)
     if event is None:
         return False
     sequence = workspace.ledger.state(journal_of(model)).sequence
@@ -188,9 +188,10 @@ def _void(workspace: Workspace, drill: Drill) -> str | None:
     return None
 
 
-def _opened(
+def next_drill(
     workspace: Workspace, model: str, past: tuple[Drill, ...], now: datetime
 ) -> DrillOpened | None:
+    """Return the drill that is to be opened now, its case kept; ``None`` where none is due."""
     review = workspace.policy_of(model).review
     if not review.drill.enabled:
         return None
