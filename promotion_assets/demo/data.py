@@ -60,6 +60,17 @@ def split(customers: pd.DataFrame) -> Split:
     )
 
 
+def live_customers(customers: pd.DataFrame) -> pd.DataFrame:
+    """Return the customers of the production part with id and label, in a fixed mixed order.
+
+    No version was trained or evaluated on any of them.
+    """
+    parts = split(customers)
+    seen = {*parts.training[UNIT], *parts.evaluation[UNIT]}
+    live = customers[~customers[UNIT].isin(seen)]
+    return live.sample(frac=1, random_state=0)[[UNIT, LABEL, *features_of(customers)]]
+
+
 def write_parts(parts: Split, home: Path) -> None:
     """Write ``evaluation.parquet`` and ``production.parquet`` into ``home``, whole or not at all.
 

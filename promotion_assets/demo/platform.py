@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from promotion_assets.audit.status import status
 from promotion_assets.defs.instance import evaluate_version, open_instance
 from promotion_assets.demo.home import DemoHome
+from promotion_assets.demo.shadowing import shadow_story
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import adopt
 from promotion_assets.pipeline.workspace import Workspace
@@ -37,6 +38,10 @@ class LocalPlatform:
         """Return one model's part of ``promotion status --json``."""
         found: Mapping[str, Any] = status(self._open().ledger, [model])["models"][0]
         return found
+
+    def shadow(self, report: Callable[[str], None]) -> tuple[str, ...]:
+        """Play traffic to the version in Staging as a shadow; return a short account."""
+        return shadow_story(self._open(), report)
 
     def _open(self) -> Workspace:
         # Afresh each time, as every command does: nothing of an earlier step is believed.

@@ -34,6 +34,9 @@ class Platform(Protocol):
     def status(self, model: str) -> Mapping[str, Any]:
         """Return one model's part of ``promotion status --json``."""
 
+    def shadow(self, report: Callable[[str], None]) -> tuple[str, ...]:
+        """Play traffic to the version in Staging as a shadow; return a short account."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -55,7 +58,7 @@ def run_demo(
     *,
     headless: bool,
 ) -> None:
-    """Prepare what is missing, judge what is not judged, print the table, run the UIs.
+    """Prepare what is missing, judge what is not judged, play the shadow's traffic, run the UIs.
 
     Without ``headless`` this returns only by an interrupt, after all services have ended.
 
@@ -69,6 +72,9 @@ def run_demo(
         console.print(f"[bold]Judging[/bold] nine versions of {MODEL}")
         judge(platform(), report)
         console.print(verdict_table(rows_of(platform().status(MODEL))))
+        console.print("[bold]Shadowing[/bold]: four days of customers, on a fast clock")
+        for line in platform().shadow(report):
+            console.print(escape(line), soft_wrap=True)
         if not headless:
             _serve(home, environ, console)
 
@@ -138,7 +144,7 @@ def _reporter(console: Console) -> Callable[[str], None]:
 
 def _serve(home: DemoHome, environ: Mapping[str, str], console: Console) -> None:
     services = services_of(home, free_port)
-    console.print("\n[bold]Starting[/bold] MLflow and Dagster (about 20 s)")
+    console.print("\n[bold]Starting[/bold] MLflow, Dagster, server and reviews (about 20 s)")
     with started(services, home.environment(environ), home.logs) as running:
         for one in running:
             if one.service.url is not None:

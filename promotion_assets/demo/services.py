@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_assets.demo.home import DemoHome
+from promotion_assets.demo.versions import MODEL
 from promotion_assets.errors import Unreachable
 
 START_SECONDS = 180.0
@@ -44,8 +45,8 @@ class Running:
 
 
 def services_of(home: DemoHome, free_port: Callable[[], int]) -> tuple[Service, ...]:
-    """Return MLflow's UI, and Dagster's UI and daemon, on ports of their own."""
-    mlflow, dagster = str(free_port()), str(free_port())
+    """Return MLflow's UI, Dagster's UI and daemon, server and reviews, on ports of their own."""
+    mlflow, dagster, server, reviews = (str(free_port()) for _ in range(4))
     return (
         Service(
             "MLflow",
@@ -70,6 +71,16 @@ def services_of(home: DemoHome, free_port: Callable[[], int]) -> tuple[Service, 
                 *(_script("dagster-daemon"), "run"),
                 *("--workspace", str(home.workspace_file), "--log-level", "warning"),
             ],
+        ),
+        Service(
+            "Server",
+            [_script("promotion"), "serve", MODEL, "--port", server],
+            f"http://127.0.0.1:{server}/v2/health/ready",
+        ),
+        Service(
+            "Reviews",
+            [_script("promotion"), "review", "serve", "--port", reviews],
+            f"http://127.0.0.1:{reviews}",
         ),
     )
 

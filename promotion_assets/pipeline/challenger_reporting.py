@@ -12,9 +12,9 @@ from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.rollout import Experiment
 from promotion_assets.rollout.challenger import ChallengerReport, challenger_report
-from promotion_assets.rollout.labelled_pairs import Horizon, microseconds
+from promotion_assets.rollout.labelled_pairs import Horizon
 from promotion_assets.rollout.unit_outcomes import Trial, unit_outcomes
-from promotion_assets.serving.events import EventReader
+from promotion_assets.serving.events import EventReader, microseconds
 
 
 def make_challenger_report(

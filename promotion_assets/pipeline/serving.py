@@ -19,8 +19,8 @@ from promotion_assets.gates.artifact import ArtifactSettings, allowed
 from promotion_assets.pipeline.event_source import event_log
 from promotion_assets.pipeline.workspace import Workspace, utc_now
 from promotion_assets.policy.model import ModelPolicy
-from promotion_assets.rollout.labelled_pairs import microseconds
 from promotion_assets.serving.engine import Engine
+from promotion_assets.serving.events import microseconds
 from promotion_assets.serving.follower import Follower
 from promotion_assets.serving.generation import build
 from promotion_assets.serving.metrics import Metrics

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from promotion_assets.rollout.pair_sample import PairSample
+from promotion_assets.serving.events import microseconds
 from promotion_assets.statistics.estimates import Difference
 from promotion_assets.statistics.intervals import newcombe
 
@@ -156,11 +157,3 @@ _EMPTY = pd.DataFrame(
         "event_id": pd.Series(dtype="str"),
     }
 )
-
-
-def microseconds(moment: datetime) -> int:
-    """Return a moment as microseconds since 1970 in UTC."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from promotion_assets.rollout.labelled_pairs import Horizon, last_told, microseconds
+from promotion_assets.rollout.labelled_pairs import Horizon, last_told
+from promotion_assets.serving.events import microseconds
 
 Loss = Literal["brier", "accuracy", "log_loss"]
 Arm = Literal["candidate", "stable"]

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from promotion_assets.canonical import digest_of
 from promotion_assets.evaluation.columns import value_name
 from promotion_assets.policy.model import ModelPolicy, Task
-from promotion_assets.serving.events import Drop, EventStore, OutcomeEvent
+from promotion_assets.serving.events import Drop, EventStore, OutcomeEvent, microseconds
 
 AT_ONCE = 2000
 MOST_REASONS = 5
@@ -28,7 +28,6 @@ LONGEST_ID = 500
 DUPLICATE, REFUSED = "duplicate", "refused"
 # Clocks of two machines differ; an outcome further ahead than this has not happened yet.
 CLOCK_SKEW = timedelta(minutes=5)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Told(NamedTuple):
@@ -105,7 +104,7 @@ def accept(store: EventStore, rules: OutcomeRules, told: Iterable[Told], now: da
             result.late += asked is not None and is_late(asked, event.observed_us, rules.window)
         counts = {DUPLICATE: duplicates, REFUSED: result.refused - refused_before}
         drops = [
-            Drop(uuid4().hex, _microseconds(now), rules.model, "outcome", arm, count)
+            Drop(uuid4().hex, microseconds(now), rules.model, "outcome", arm, count)
             for arm, count in counts.items()
             if count
         ]
@@ -168,18 +167,14 @@ def _event(rules: OutcomeRules, told: Told, now: datetime) -> OutcomeEvent:
         observed = observed.replace(tzinfo=UTC)
     if observed is not None and observed > now + CLOCK_SKEW:
         raise ValueError(f"it was observed at {observed.isoformat()}, which is still to come")
-    observed_us = _microseconds(now) if observed is None else _microseconds(observed)
+    observed_us = microseconds(now) if observed is None else microseconds(observed)
     # Without a time of its own the time of telling names nothing: told twice it is the same.
     named = [rules.model, request_id, label, None if observed is None else observed_us]
     return OutcomeEvent(
         event_id=f"outcome-{digest_of(named)[:40]}",
-        time_us=_microseconds(now),
+        time_us=microseconds(now),
         request_id=request_id,
         model=rules.model,
         label=label,
         observed_us=observed_us,
     )
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
