@@ -22,6 +22,8 @@ from promotion_assets.evaluation.profile import FeatureProfile
 
 # MLflow cuts or refuses longer values without saying so everywhere; see FACTS of the registry.
 TAG_LIMIT = 5000
+# Where among a run's artifacts the attestation of a copied version lies.
+ATTACHED = "attestation"
 _GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 
 
@@ -106,6 +108,17 @@ class MlflowRegistry:
         """Return the run's feature profile, or a sentence that says why there is none."""
         with registry_errors(f"reading the feature profile of run {run_id}", run_id):
             return read_training_profile(self.client, run_id)
+
+    def attestation(self, run_id: str, folder: Path) -> Path | None:
+        """Copy the attestation that came along with a run below ``folder``; ``None`` without one.
+
+        Raises:
+            RegistryUnreachable: MLflow does not answer.
+        """
+        with registry_errors(f"reading the attestation of run {run_id}", run_id):
+            if not any(entry.path == ATTACHED for entry in self.client.list_artifacts(run_id)):
+                return None
+            return Path(self.client.download_artifacts(run_id, ATTACHED, str(folder)))
 
     def models(self) -> tuple[str, ...]:
         """Return the names of all registered models, newest change first."""

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests.exceptions import HTTPError, RequestException
 
-from promotion_assets.adapters.mlflow_registry import MlflowRegistry
+from promotion_assets.adapters.mlflow_registry import ATTACHED, MlflowRegistry
 from promotion_assets.adapters.profile_logging import ARTIFACT as PROFILE
 from promotion_assets.adapters.registry_records import (
     later_points,
@@ -41,7 +41,6 @@ from promotion_assets.lifecycle.copy_values import (
 )
 from promotion_assets.lifecycle.copying import NewVersion, Placed, TargetVersion
 
-ATTACHED = "attestation"
 # Names the run at the target that stands for a run that evaluated the model at the source.
 _STANDS_FOR = "source_run_id"
 _METRICS_AT_ONCE, _TEXTS_AT_ONCE = 500, 20

@@ -63,8 +63,13 @@ def verify_proof(
     Raises:
         IntegrityError: naming the first thing that does not follow from the rest.
     """
-    check = _Check(plan.doing())
-    decision = check.bundle(attached / BUNDLE, keys, plan)
+    check = Check(
+        plan.doing(),
+        "it is not registered there; find out who changed it, delete the copy's run and model at "
+        "the target, and copy again",
+    )
+    source = plan.source
+    decision = check.bundle(attached / BUNDLE, keys, model=source.model, version=source.version)
     recorded = check.manifest(attached / MANIFEST, decision)
     found = manifest(artifact)
     check.holds(
@@ -74,7 +79,7 @@ def verify_proof(
     )
     original, copied = check.read(attached / MLMODEL), copy_identity.read(artifact)
     check.holds(
-        digest_bytes(original) == _entry(recorded, MLMODEL),
+        digest_bytes(original) == check.entry(recorded, MLMODEL),
         "the MLmodel that came along is not the one that was decided on",
     )
     check.holds(
@@ -102,23 +107,24 @@ def digest_with(source: ArtifactManifest, mlmodel: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class _Check:
+class Check:
+    """Checks of one proof; each raises IntegrityError where something does not hold."""
+
     doing: str
+    next_step: str
 
     def holds(self, condition: bool, otherwise: str) -> None:
+        """Raise with ``otherwise`` unless ``condition`` holds."""
         if not condition:
-            raise IntegrityError(
-                self.doing,
-                otherwise,
-                "it is not registered there; find out who changed it, delete the copy's run and "
-                "model at the target, and copy again",
-            )
+            raise IntegrityError(self.doing, otherwise, self.next_step)
 
     def read(self, path: Path) -> bytes:
+        """Return the content of a file of the proof."""
         self.holds(path.is_file(), f"{path.name} of its attestation is missing")
         return path.read_bytes()
 
-    def bundle(self, path: Path, keys: Sequence[SSlibKey], plan: CopyPlan) -> Decision:
+    def bundle(self, path: Path, keys: Sequence[SSlibKey], *, model: str, version: str) -> Decision:
+        """Return the approved decision that the evidence bundle proves."""
         self.holds(bool(keys), "there is no key to verify its attestation with")
         self.read(path)
         try:
@@ -134,12 +140,13 @@ class _Check:
             raise
         about = (decision.model, decision.version, decision.verdict)
         self.holds(
-            about == (plan.source.model, plan.source.version, "approved"),
+            about == (model, version, "approved"),
             f"its attestation is of {about[0]} version {about[1]}, {about[2]}",
         )
         return decision
 
     def manifest(self, path: Path, decision: Decision) -> ArtifactManifest:
+        """Return the source's manifest, which the decision pins."""
         try:
             said = ArtifactManifest.model_validate_json(self.read(path))
         except ValidationError:
@@ -154,7 +161,12 @@ class _Check:
         )
         return said
 
+    def entry(self, recorded: ArtifactManifest, path: str) -> str | None:
+        """Return the digest of one file of a manifest."""
+        return next((entry.sha256 for entry in recorded.files if entry.path == path), None)
+
     def statement(self, stored: bytes, keys: Sequence[SSlibKey], expected: dict[str, Any]) -> None:
+        """Check that a trusted key has signed exactly ``expected``."""
         try:
             envelope = Envelope.from_dict(json.loads(stored))
             envelope.verify(list(keys), 1)
@@ -193,10 +205,6 @@ def _statement(plan: CopyPlan, placed: Placed, target_digest: str, bundle: str) 
             "attestation": bundle,
         },
     }
-
-
-def _entry(recorded: ArtifactManifest, path: str) -> str | None:
-    return next((entry.sha256 for entry in recorded.files if entry.path == path), None)
 
 
 def _changed(recorded: ArtifactManifest, found: ArtifactManifest) -> str:

@@ -12,7 +12,7 @@ from promotion_assets.cli.speaking import console, say_json
 @click.command("copy")
 @click.argument("model")
 @click.argument("version")
-@click.option("--to", "to", required=True, help="Tracking URI of the other MLflow registry.")
+@click.option("--to", "to", required=True, help="The next environment of the policy, or the address of an MLflow registry.")
 @click.option("--as", "name", help="The model's name there. Default: its name here.")
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -34,14 +34,16 @@ def command(
     PROMOTION_TARGET_, such as PROMOTION_TARGET_MLFLOW_TRACKING_TOKEN.
 
     \b
+    promotion copy credit-risk 2 --to staging
     promotion copy credit-risk 2 --to https://mlflow.example.org
     promotion copy credit-risk 2 --to https://mlflow.example.org --as credit --json
     """
     from promotion_assets.pipeline.copying import Order, copy
+    from promotion_assets.pipeline.environments import address_of
 
     opened = workspace(ctx)
     opened.policy_of(model)
-    order = Order(model, version, to, name or model, actor)
+    order = Order(model, version, address_of(opened, to), name or model, actor)
     with console(stderr=True).status("…") as shown:
         copied = copy(opened, order, reach=lambda point: shown.update(f"{point} …"))
     event = copied.event

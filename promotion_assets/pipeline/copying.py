@@ -32,6 +32,7 @@ from promotion_assets.lifecycle.copying import (
     copy_version,
 )
 from promotion_assets.lifecycle.events import VersionCopied
+from promotion_assets.pipeline.environments import check_arrival
 from promotion_assets.pipeline.evidence_store import last_evidence
 from promotion_assets.pipeline.files import write_bytes
 from promotion_assets.pipeline.workspace import Workspace
@@ -72,6 +73,7 @@ def copy(workspace: Workspace, order: Order, *, reach: Reach = lambda _: None) -
     Raises:
         Refusal: its decision is not approved, or is on another artifact.
         UsageError: there is no such version; or the target is this very registry.
+        TransitionRefused: it has to come from another environment and has no attestation of it.
         IntegrityError: what lies at the target is not what was sent.
         Unreachable: a part does not answer; repeating the command goes on from there.
     """
@@ -97,6 +99,7 @@ def copy_to(
             "that is the registry that it is in",
             "name another registry with --to; within one, MLflow's own copy of a version will do",
         )
+    check_arrival(workspace, order.model, order.version)
     registry = workspace.registry
     source = MlflowCopySource(registry)
     read = source.read(order.model, order.version)

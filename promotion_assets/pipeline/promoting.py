@@ -13,6 +13,7 @@ from promotion_assets.lifecycle.promotion import promote as promote_version
 from promotion_assets.lifecycle.record import Stands, record_evaluation, same_decision
 from promotion_assets.lifecycle.transitions import Facts, Request, check_transition
 from promotion_assets.pipeline.champions import report_champions
+from promotion_assets.pipeline.environments import check_arrival
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import keep_evidence
 from promotion_assets.pipeline.production_facts import with_predecessor, with_review
@@ -126,6 +127,8 @@ def promote(
         actor=actor,
         reason=reason,
     )
+    if to in (Stage.STAGING, Stage.PRODUCTION):
+        check_arrival(workspace, evaluator.model, version)
     if to is Stage.PRODUCTION:
         _refuse_before_proof(evaluator, request)
     state = promote_version(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from promotion_assets.canonical import digest_of
+from promotion_assets.policy.environments import Environment, contradiction
 from promotion_assets.policy.evaluation import EvaluationPolicy
 from promotion_assets.policy.notifications import Notifications, Subscription, repeated
 from promotion_assets.policy.review import ReviewPolicy
@@ -217,12 +218,20 @@ class Policy(Strict):
     models: Annotated[Mapping[str, ModelPolicy], Field(min_length=1)]
     notifications: Notifications = Notifications()
     schedule: Schedule = Schedule()
+    environments: tuple[Environment, ...] = ()
 
     @model_validator(mode="after")
     def _subscriptions_once(self) -> Policy:
         twice = repeated(self.subscriptions())
         if twice:
             raise ValueError(f"two subscriptions are called {twice[0]!r}; give one another name")
+        return self
+
+    @model_validator(mode="after")
+    def _environments_in_order(self) -> Policy:
+        wrong = contradiction(self.environments)
+        if wrong:
+            raise ValueError(f"environments: {wrong}")
         return self
 
     def subscriptions(self) -> tuple[Subscription, ...]:
