@@ -459,18 +459,20 @@ def test_brute_force_is_locked_out_and_recorded_in_few_entries(attack: Attack) -
 
 
 def test_oversized_body_is_not_read(attack: Attack) -> None:
-    """A body of a megabyte is refused, whoever sends it."""
+    """A body of a megabyte is refused and recorded, whoever sends it."""
     session = signed_in(attack.world, attack.url, "ana")
     assert attack.post(session, b"a" * 1024 * 1024) == 400
     assert attack.world.events(ReviewDecided) == []
+    assert "larger than 256 KiB" in attack.world.journal()[-1]
 
 
 def test_thousands_of_fields_are_refused(attack: Attack) -> None:
-    """A form of ten thousand fields costs nothing."""
+    """A form of ten thousand fields costs nothing and is recorded."""
     session = signed_in(attack.world, attack.url, "ana")
     began = time.monotonic()
     assert attack.post(session, b"&".join(b"a%d=1" % n for n in range(10_000))) == 400
     assert time.monotonic() - began < 10
+    assert "it is no form" in attack.world.journal()[-1]
 
 
 def test_script_in_an_answer_is_shown_as_text(attack: Attack) -> None:

@@ -20,7 +20,7 @@ from promotion_assets.errors import (
 from promotion_assets.review.access import SESSION
 from promotion_assets.review.case import Ballot
 from promotion_assets.review.desk import Desk
-from promotion_assets.review.web.forms import form_of
+from promotion_assets.review.web.forms import FormRefused, form_of
 from promotion_assets.review.web.pages import (
     page,
     queue_page,
@@ -239,6 +239,8 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
 
     @app.exception_handler(PromotionError)
     def told(request: Request, error: Any) -> Response:
+        if isinstance(error, FormRefused):
+            desk().access.failed(source_of(request), error.problem, "request_refused")
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         return page("error.html", None, status=status, error=error)
 

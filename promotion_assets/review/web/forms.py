@@ -12,11 +12,15 @@ LARGEST = 256 * 1024
 MOST_FIELDS = 500
 
 
+class FormRefused(UsageError):
+    """What was sent is no form of ours, or larger than any."""
+
+
 async def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a form; the last one of a name counts.
 
     Raises:
-        UsageError: it is too large, or no form.
+        FormRefused: it is too large, or no form.
     """
     return parsed(await body_of(request))
 
@@ -25,13 +29,13 @@ async def body_of(request: Request) -> bytes:
     """Return the body of a request, at most :data:`LARGEST` bytes.
 
     Raises:
-        UsageError: it is larger; no more than that is read.
+        FormRefused: it is larger; no more than that is read.
     """
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > LARGEST:
-            raise UsageError(
+            raise FormRefused(
                 "reading what was sent",
                 f"it is larger than {LARGEST // 1024} KiB",
                 "send less; an answer has at most 4,000 characters",
@@ -43,12 +47,12 @@ def parsed(body: bytes) -> dict[str, str]:
     """Return the fields of a form's body.
 
     Raises:
-        UsageError: it is no form.
+        FormRefused: it is no form.
     """
     try:
         text = body.decode("utf-8")
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(
+        raise FormRefused(
             "reading what was sent", "it is no form", "send it from the page"
         ) from error
