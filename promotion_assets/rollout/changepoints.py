@@ -18,8 +18,10 @@ from promotion_assets.rollout.statistics import SLICES, Slice
 from promotion_assets.statistics.evalues import EValue, mixture
 from promotion_assets.statistics.event_counts import RATIOS, log_terms
 
-#: Weight of "it was so from the beginning", the usual fault. The rest is shared by all others.
-FROM_THE_BEGINNING = 0.8
+#: Weight of "it was so from the beginning", the usual fault. The rest is shared by all others. At
+#: .8 trebled errors of .5 % took 609 requests to be found (mean of medians), at .9 591; a fault
+#: that begins in the middle of the second step takes 6 % more requests for it.
+FROM_THE_BEGINNING = 0.9
 
 
 def harm(
