@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from promotion_assets.audit.answers import Context, read_answers
 from promotion_assets.audit.checkpoint import Published
 from promotion_assets.audit.regulation import ROWS
+from promotion_assets.audit.shadow_words import shadow_lines
 from promotion_assets.lifecycle.events import EvaluationFinished
 
 Floats = npt.NDArray[np.float64]
@@ -61,6 +62,7 @@ def render_page(
         context=context,
         rules={row.section: row for row in ROWS},
         bars=list(_bars(decision)),
+        shadow_lines=list(shadow_lines(explained["shadow"] or {})),
         curves=list(_curves(answers)) if answers is not None else [],
         checkpoint=published.checkpoint,
         note=published.note,

@@ -20,6 +20,7 @@ from promotion_assets.audit.checkpoint import Checkpoint, read_checkpoint
 from promotion_assets.audit.entries import Entry, recorded_of, verify_signature
 from promotion_assets.audit.explain import explain_history
 from promotion_assets.audit.merkle import leaf_hash, verify_inclusion
+from promotion_assets.audit.shadow_words import shadow_problems
 from promotion_assets.canonical import digest_bytes, digest_of
 from promotion_assets.decision.decide import Decision
 from promotion_assets.errors import IntegrityError, UsageError
@@ -78,6 +79,7 @@ def verify_bundle(path: Path, keys: Sequence[SSlibKey] = ()) -> BundleVerificati
         problems += _proof_problems(files, manifest, trusted)
         decision, found = _decision(files, manifest, history)
         problems += found
+        problems += shadow_problems(history)
         compared, found = _statistics(files, decision)
         problems += found
     except IntegrityError as error:

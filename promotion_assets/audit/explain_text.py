@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from promotion_assets.audit.shadow_words import shadow_lines
+
 WIDTH = 100
 
 
@@ -44,7 +46,10 @@ def _page(found: Mapping[str, Any]) -> Iterator[str]:
     if shadow is None:
         yield "  no report"
     else:
-        yield f"  {'passed' if shadow['passed'] else 'did not pass'}: {shadow['summary']}"
+        yield from _wrapped(
+            f"{'passed' if shadow['passed'] else 'did not pass'}: {shadow['summary']}"
+        )
+        yield from (f"    {line}" for line in shadow_lines(shadow))
     yield "Reviews"
     yield from _lines(_review(review) for review in found["reviews"])
     yield "Timeline"
