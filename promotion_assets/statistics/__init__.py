@@ -11,7 +11,9 @@ In the order in which a verdict needs them:
 - :mod:`counting`, :mod:`divergence`: values counted into stored bins, and how far two sets of
   counts are apart;
 - :mod:`calibration`: whether a score can be read as a probability;
-- :mod:`power`: the smallest true effect that a sample of a given size would show.
+- :mod:`power`: the smallest true effect that a sample of a given size would show;
+- :mod:`sequential`: evidence that may be looked at at any time, and looks that are planned;
+- :mod:`streams`, :mod:`paths`: made-up traffic, and that evidence on a thousand runs of it.
 
 A ``confidence`` is two-sided: ``.95`` leaves 2.5 % on either side. A *difference* is always
 first minus second, candidate minus champion. An *undefined* quantity (the AUC of a group with one
