@@ -75,9 +75,9 @@ def notifications_sensor(*, interval_seconds: int = 10) -> dg.SensorDefinition:
         except PromotionError as error:
             return dg.SkipReason(str(error))
         passed, said = _judged(found)
-        seen = digest_of([done.delivered, said, dict(_counts(found))])
+        seen = digest_of([said, dict(_counts(found))])
         events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
-        if done.delivered or seen != context.cursor:
+        if seen != context.cursor:
             events = [
                 dg.AssetMaterialization(KEY, metadata=_shown(done, found)),
                 dg.AssetCheckEvaluation(
