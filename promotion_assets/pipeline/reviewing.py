@@ -123,7 +123,7 @@ class ReviewDesk:
             pictures=pictures,
             opened=self._opening(found, reviewer).parts,
             hindrances=may_approve(case, reviewer, now),
-            closed=closed_because(case, now),
+            closed="it is over" if found.drill and found.drill.ended else closed_because(case, now),
             told=self.told(model, version, segment, reviewer),
         )
 

@@ -53,9 +53,9 @@ def reading(
 
 def sign_in(browser: Browser, world: World, url: str, name: str, **options: object) -> Page:
     """A window in which ``name`` has signed in, without JavaScript unless asked for."""
+    wide = {"width": 1280, "height": 800}
     context = browser.new_context(
-        viewport={"width": 1280, "height": 800},
-        **{"java_script_enabled": False, **options},  # type: ignore[arg-type]
+        **{"java_script_enabled": False, "viewport": wide, **options},  # type: ignore[arg-type]
     )
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -211,6 +211,24 @@ def test_incident_shows_the_harmed_group_on_the_first_screen(
     expect(page.get_by_role("row", name="education=3 (high school)").first).to_contain_text("fail")
     expect(page.get_by_role("button", name="Approve", exact=True)).to_have_count(0)
     picture(page, "incident")
+
+
+def test_phone_shows_the_harmed_group_first_and_nothing_beside_the_screen(
+    browser: Browser, reading: tuple[World, str]
+) -> None:
+    """On a narrow screen the harm is seen without scrolling, and no page scrolls sideways."""
+    world, url = reading
+    options = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": True}
+    page = sign_in(browser, world, url, "ana", **options)
+    for place in ("/", "/figures", PAGE, f"{PAGE}/try", f"/models/{MODEL}/versions/3"):
+        page.goto(f"{url}{place}")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, (place, width)
+    harmed = page.locator("#harmed").get_by_text("education=3 (high school)").first
+    box = harmed.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 844
+    picture(page, "incident-phone")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
