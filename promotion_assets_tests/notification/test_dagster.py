@@ -84,7 +84,7 @@ def test_the_sensor_sends_and_reports_when_something_changes(
         stuck = dagster.tick(instance)
         assert checks(stuck) == [(False, "ops: 127.0.0.1 answered 500")]
         assert shown(stuck)["waiting"] == 1
-        (record,) = shown(stuck)["not arrived"][0]
+        (record,) = shown(stuck)["not arrived"].records
         assert (record.data["subscription"], record.data["attempts"]) == ("ops", "1")
 
 
