@@ -227,7 +227,7 @@ def deliver(ctx: click.Context, loop: bool, every: float, as_json: bool) -> None
 
 @command.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8090, show_default=True, help="Port to listen on.")
+@click.option("--port", default=8091, show_default=True, help="Port to listen on.")
 @click.pass_context
 def serve(ctx: click.Context, host: str, port: int) -> None:
     """Hear MLflow's webhooks and reports of deployments; show metrics. Stop it with Ctrl-C.
@@ -235,7 +235,7 @@ def serve(ctx: click.Context, host: str, port: int) -> None:
     POST /mlflow, POST /deployments/ID, GET /metrics, GET /health/live, GET /health/ready.
 
     \b
-    promotion webhook serve --port 8090
+    promotion webhook serve --port 8091
     """
     import uvicorn
 

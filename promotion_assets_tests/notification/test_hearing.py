@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import requests
@@ -291,3 +293,21 @@ def test_a_part_that_is_away_is_said_to_be_down(world: World) -> None:
     assert found["promotion_part_up{part=ledger}"] == 0
     assert found["promotion_part_up{part=outbox}"] == 0
     assert found["promotion_heard_total{from=mlflow,result=UsageError}"] == 1
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(world: World, url: str, hook: Receiver) -> None:
+    """Every name in the dashboard and in the documentation is one that /metrics gives."""
+    repository = Path(__file__).parents[2]
+    board = json.loads((repository / "deploy" / "grafana-dashboard.json").read_text())
+    asked = [t["expr"] for panel in board["panels"] for t in panel.get("targets", ())]
+    assert len(asked) > 15
+    text = requests.get(f"{url}/metrics", timeout=30).text
+    given = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+    given |= {f"{name}_bucket" for name in given}
+    named = {name for expression in asked for name in re.findall(r"promotion_\w+", expression)}
+    assert named <= given, named - given
+    documented = (repository / "docs" / "notifications.md").read_text()
+    missing = {n for n in given if not n.endswith("_bucket") and n not in documented}
+    short = {n for n in missing if f"`_{n.rpartition('_')[2]}`" in documented}
+    assert missing == short
+    assert all(label in text for label in ('subscription="ops"', f'model="{MODEL}"'))
