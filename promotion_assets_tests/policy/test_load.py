@@ -280,3 +280,20 @@ def test_every_built_in_settings_model_survives_the_round_trip() -> None:
             continue
         once = gate.settings.model_validate({}).model_dump(mode="json")
         assert gate.settings.model_validate(once).model_dump(mode="json") == once
+
+
+def test_only_what_changes_a_figure_is_part_of_the_digest() -> None:
+    """Counting in shards is another way to judge; on how many machines it happens is not."""
+    plain = parse(TEXT).models["m"]
+
+    def judged_by(**stanza: object) -> str:
+        return type(plain).model_validate({**plain.model_dump(), "evaluation": stanza}).digest
+
+    assert judged_by(engine="memory", max_memory_bytes=2**30) == plain.digest
+    assert judged_by(engine="streaming") != plain.digest
+    assert judged_by(engine="streaming") == judged_by(engine="ray", workers=9, batch_rows=1024)
+    assert judged_by(engine="streaming", shard_rows=512) != judged_by(engine="streaming")
+    with pytest.raises(ValueError, match="needs `engine: memory`"):
+        type(plain).model_validate(
+            {**plain.model_dump(), "task": "multiclass", "evaluation": {"engine": "streaming"}}
+        )
