@@ -38,6 +38,7 @@ GRAPH = {
     "audit_record": {"decision"},
     "staging": {"audit_record"},
     "registry_mirror": {"staging"},
+    "champion": {"audit_record"},
     "shadow_report": {"staging"},
     "review": {"shadow_report"},
     "production": {"review"},
@@ -45,7 +46,7 @@ GRAPH = {
     "rollout": {"production"},
     "challenger_report": {"rollout"},
 }
-SHARED = {"evaluation_dataset", "production_profile", "registry_mirror"}
+SHARED = {"evaluation_dataset", "production_profile", "registry_mirror", "champion"}
 MODEL = "credit-risk"
 NOTIFICATIONS = dg.AssetKey(["notifications"])
 
@@ -115,6 +116,7 @@ def test_one_check_blocks_and_all_of_a_version_are_per_partition(
         ("drift_gate", "meets_expectations"),
         ("schema_gate", "meets_expectations"),
         ("registry_mirror", "shows_what_the_ledger_says"),
+        ("champion", "still_passes"),
         ("rollout", "errors"),
         ("rollout", "latency"),
         ("rollout", "decision_rate"),
@@ -142,6 +144,7 @@ def test_the_job_holds_every_asset_and_the_sensor_starts_it(definitions: dg.Defi
     job = definitions.resolve_job_def("evaluate_credit_risk")
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(GRAPH) - {
         "registry_mirror",
+        "champion",
         "shadow_report",
         "review",
         "production",
@@ -176,4 +179,23 @@ def test_reconciliation_is_asked_for_when_the_daemon_starts(definitions: dg.Defi
         asked = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
     assert [request.job_name for request in asked.run_requests or []] in ([None], ["reconcile"])
     job = definitions.resolve_job_def("reconcile")
-    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {"registry_mirror"}
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {
+        "registry_mirror",
+        "champion",
+    }
+
+
+def test_inputs_are_watched_and_champions_have_a_night(definitions: dg.Definitions) -> None:
+    """Both run unless somebody stops them; the champions' hour is the policy's."""
+    sensor = definitions.resolve_sensor_def("changed_inputs")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert {target.job_name for target in sensor.targets} == {
+        "evaluate_credit_risk",
+        "read_dataset_credit_risk",
+    }
+    job = definitions.resolve_job_def("read_dataset_credit_risk")
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {"evaluation_dataset"}
+    schedule = definitions.resolve_schedule_def("champion_again_credit_risk")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
+    assert schedule.job_name == "evaluate_credit_risk"
