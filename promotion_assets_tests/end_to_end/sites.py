@@ -48,6 +48,7 @@ class Site:
     daemon: subprocess.Popen[bytes] | None = None
     groups: list[int] = field(default_factory=list)
     logged: tuple[Logged, Logged] | None = None
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def tracking_uri(self) -> str:
@@ -71,6 +72,7 @@ class Site:
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_POSTGRES_URL": self.urls["dagster"],
             "DO_NOT_TRACK": "1",
+            **self.more,
         }
 
     def start_mlflow(self) -> None:
@@ -88,6 +90,14 @@ class Site:
         workspace = str(DEPLOY / "postgres" / "workspace.yaml")
         self.daemon = self._start(
             "daemon", str(SCRIPTS / "dagster-daemon"), "run", "--workspace", workspace
+        )
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start a Celery worker, as deploy/celery says."""
+        return self._start(
+            "worker",
+            *(str(SCRIPTS / "celery"), "-A", "dagster_celery.app", "worker"),
+            *("--queues", "dagster", "--concurrency", "1"),
         )
 
     def kill(self, process: subprocess.Popen[bytes] | None) -> None:

@@ -149,9 +149,9 @@ def test_what_was_registered_past_the_way_is_not_let_in(
     staging = sites["staging"]
     uri = staging.environ["MLFLOW_TRACKING_URI"]
     client = MlflowClient(uri, uri)
-    known = client.get_model_version(MODEL, copied["staging"])
+    source = client.get_model_version_download_uri(MODEL, copied["staging"])
     run = client.create_run(client.get_experiment_by_name("small").experiment_id)
-    by_hand = client.create_model_version(MODEL, known.source, run.info.run_id)
+    by_hand = client.create_model_version(MODEL, source, run.info.run_id)
     version = str(by_hand.version)
     staging.evaluate(version)
     evaluator = Evaluator(staging.workspace(), MODEL)
@@ -178,11 +178,8 @@ def test_another_key_and_another_artifact_are_found(
         key.write_bytes(kept)
     uri = staging.environ["MLFLOW_TRACKING_URI"]
     client = MlflowClient(uri, uri)
-    placed = Path(client.get_model_version(MODEL, copied["staging"]).source.removeprefix("file://"))
-    if not placed.is_dir():
-        placed = Path(
-            client.get_model_version_download_uri(MODEL, copied["staging"]).removeprefix("file://")
-        )
+    address = client.get_model_version_download_uri(MODEL, copied["staging"])
+    placed = Path(address.removeprefix("file://"))
     model = next(file for file in placed.rglob("model.*") if file.is_file())
     original = model.read_bytes()
     model.write_bytes(original + b" ")

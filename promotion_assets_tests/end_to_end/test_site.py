@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+import yaml
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from mlflow.tracking import MlflowClient
 
-from promotion_assets_tests.end_to_end.sites import Site, running_site, until
+from promotion_assets_tests.end_to_end.sites import DEPLOY, Site, running_site, until
 from promotion_assets_tests.small_models import MODEL
 
 
@@ -78,6 +81,59 @@ def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(site:
         site.kill(site.daemon)
         site.start_daemon()
     judged_once(site, *versions)
+
+
+def on_celery(site: Site) -> None:
+    """Configure the instance as deploy/celery does, with a folder as the broker."""
+    broker = site.folder / "broker"
+    broker.mkdir()
+    config = yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text())
+    # What the launcher and workers have to be told of a folder; other brokers need nothing.
+    config["run_launcher"]["config"]["config_source"]["broker_transport_options"] = {
+        "data_folder_in": str(broker),
+        "data_folder_out": str(broker),
+    }
+    (site.home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    site.more |= {
+        "PROMOTION_CELERY_BROKER": "filesystem://",
+        "PROMOTION_CELERY_BACKEND": f"file://{broker}",
+        "PROMOTION_CELERY_FOLDER": str(broker),
+        "PYTHONPATH": str(DEPLOY / "celery"),
+    }
+
+
+def test_runs_are_carried_out_by_a_celery_worker(site: Site) -> None:
+    """The daemon puts the run into the broker, a worker of another process tree judges."""
+    site.kill(site.daemon)
+    on_celery(site)
+    worker = site.start_worker()
+    site.start_daemon()
+    try:
+        version = site.register()
+        judged_once(site, version)
+        (run,) = site.runs(version)
+        assert DAGSTER_CELERY_TASK_ID_TAG in run.tags
+        evaluated_by = site.worker_of(version)
+        assert evaluated_by is not None
+        assert evaluated_by != worker.pid
+        messages = [
+            entry.user_message
+            for entry in logs(site, run.run_id)
+            if "Celery task has been forwarded" in entry.user_message
+        ]
+        assert len(messages) == 1
+    finally:
+        site.kill(worker)
+        site.kill(site.daemon)
+        site.more.clear()
+        shutil.copy(DEPLOY / "postgres" / "dagster.yaml", site.home)
+        site.start_daemon()
+
+
+def logs(site: Site, run_id: str) -> list[dg.EventLogEntry]:
+    """What Dagster recorded of a run."""
+    with site.instance() as instance:
+        return list(instance.all_logs(run_id))
 
 
 def test_mlflow_may_be_away_for_a_while(site: Site) -> None:
