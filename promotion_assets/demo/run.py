@@ -18,6 +18,7 @@ from promotion_assets.demo.services import free_port, services_of, started, watc
 from promotion_assets.demo.versions import MODEL, VERSIONS, Version
 
 CHAMPION = VERSIONS[0]
+REVIEWER = "priya"
 ADOPTION = "serves since before the platform arrived"
 _STYLE = {"approved": "green", "rejected": "red", "pending": "yellow"}
 
@@ -142,6 +143,12 @@ def _reporter(console: Console) -> Callable[[str], None]:
     return report
 
 
+def sign_in_hint(home: DemoHome) -> str:
+    """Say how to sign in to the reviews, which ask for a personal token."""
+    command = f"promotion --config {home.config} reviewer add {REVIEWER}"
+    return f"  Sign in to the reviews with the token that this prints:\n  {escape(command)}"
+
+
 def _serve(home: DemoHome, environ: Mapping[str, str], console: Console) -> None:
     services = services_of(home, free_port)
     console.print("\n[bold]Starting[/bold] MLflow, Dagster, server and reviews (about 20 s)")
@@ -149,5 +156,6 @@ def _serve(home: DemoHome, environ: Mapping[str, str], console: Console) -> None
         for one in running:
             if one.service.url is not None:
                 console.print(f"  {one.service.name:<8} {one.service.url}")
+        console.print(sign_in_hint(home), soft_wrap=True)
         console.print("Ctrl-C ends all of it.")
         watch(running)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 from textwrap import dedent
 
 import yaml
 
+from promotion_assets.demo.home import DemoHome
+from promotion_assets.demo.run import sign_in_hint
+from promotion_assets.gates.catalogue import settings_models
+from promotion_assets.policy.load import load_policy
 from promotion_assets.policy.review import ReviewPolicy
 from promotion_assets.review.on_call import covered_by
 from promotion_assets_tests.review.test_requests import UTC_NOON
@@ -55,3 +60,30 @@ def test_calendar_of_the_guide_covers() -> None:
     """The rota in the guide is read as one."""
     (rota,) = [block for block in BLOCKS if block.startswith("- {who")]
     assert covered_by(rota, UTC_NOON)[0] == "Aiko"
+
+
+def test_demo_has_reviewers_and_says_how_to_sign_in(tmp_path: Path) -> None:
+    """Three people are named, high risk asks two of them, and the hint names one by a command."""
+    home = DemoHome(tmp_path)
+    text = (files("promotion_assets.demo") / "promotion.yaml").read_text()
+    home.config.write_text(text)
+    model = load_policy(home.config, settings=settings_models, environ={}).models["credit-risk"]
+    names = [entry.name for entry in model.review.reviewers]
+    assert len(names) == 3
+    assert model.review.needed(model.risk_class) == 2
+    hint = sign_in_hint(home)
+    assert f"promotion --config {home.config} reviewer add " in hint
+    assert hint.rpartition(" ")[2] in names
+
+
+def test_reviewers_change_no_evaluation(tmp_path: Path) -> None:
+    """The demo's policy has the same digest with its reviewers and without."""
+    raw = yaml.safe_load((files("promotion_assets.demo") / "promotion.yaml").read_text())
+    digests = []
+    for name in ("with", "without"):
+        config = tmp_path / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(raw))
+        policy = load_policy(config, settings=settings_models, environ={})
+        digests.append(policy.models["credit-risk"].digest)
+        raw["models"]["credit-risk"].pop("review", None)
+    assert digests[0] == digests[1]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import requests
@@ -148,9 +148,8 @@ def serving(world: World, **settings: str | None) -> Iterator[str]:
     """Serve the page of ``world`` on a free port; give its address."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    app = review_app(
-        lambda: world.desk, WebSettings(**{"url": url, "slack_secret": SLACK_SECRET, **settings})
-    )
+    given = replace(WebSettings(url=url, slack_secret=SLACK_SECRET), **settings)
+    app = review_app(lambda: world.desk, given)
     server = uvicorn.Server(
         uvicorn.Config(app, port=port, log_level="error", proxy_headers=False, lifespan="off")
     )
