@@ -10,8 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 
 from promotion_assets.notification.addresses import REFUSED, NotSent, Resolve, Target, target_of
@@ -36,14 +35,17 @@ def within(seconds: float, look_up: Resolve) -> Resolve:
     """Return ``look_up`` with a limit: the system's own resolver knows none."""
 
     def limited(host: str, port: int) -> Sequence[str]:
-        # Not in a with: leaving it would wait for the thread that hangs.
-        pool = ThreadPoolExecutor(1, "resolving")
-        try:
-            return pool.submit(look_up, host, port).result(timeout=seconds)
-        except TookTooLong:
-            raise TimeoutError from None
-        finally:
-            pool.shutdown(wait=False)
+        answer: Future[Sequence[str]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(look_up(host, port))
+            except Exception as error:
+                answer.set_exception(error)
+
+        # A daemon: nothing, not even the process's end, waits for one that hangs.
+        threading.Thread(target=ask, name="resolving", daemon=True).start()
+        return answer.result(timeout=seconds)
 
     return limited
 
@@ -132,6 +134,8 @@ class Deadline:
         left = max(self._ends - time.monotonic(), 0.05)
         opened = socket.create_connection((target.address, target.port), left)
         self._handles.append(opened.dup())
+        if self.passed:
+            self._cut()
         return opened
 
     def _cut(self) -> None:

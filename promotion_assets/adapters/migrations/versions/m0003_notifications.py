@@ -44,7 +44,10 @@ _TABLES = (
     CREATE INDEX notification_deliveries_pending
     ON notification_deliveries (subscription, model, place) WHERE state = 'pending'
     """,
-    "CREATE INDEX notification_deliveries_by_state ON notification_deliveries (state)",
+    """
+    CREATE INDEX notification_deliveries_by_state
+    ON notification_deliveries (state, subscription)
+    """,
     """
     CREATE TABLE notification_leases (
         subscription TEXT PRIMARY KEY,
