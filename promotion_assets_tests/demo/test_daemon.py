@@ -111,9 +111,12 @@ class Platform:
         return [e for e in events if isinstance(e, EvaluationFinished) and e.version == version]
 
     def runs(self, version: str) -> list[dg.DagsterRun]:
-        """Return the runs that were asked for a version."""
+        """Return the evaluations that were asked for of a version."""
         with dg.DagsterInstance.from_config(str(self.home.dagster)) as instance:
-            return list(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": version})))
+            of_version = {"dagster/partition": version}
+            return list(
+                instance.get_runs(dg.RunsFilter(job_name="evaluate_credit_risk", tags=of_version))
+            )
 
     def partitions(self) -> list[str]:
         """Return the versions that Dagster knows."""
