@@ -32,6 +32,7 @@ class Evidence:
         missing: why a part is ``None``, by its attribute's name.
         tally: what both versions' answers come to, where the dataset is larger than memory: then
             scores are :class:`StoredScores`, and this is what gates read.
+        sample_scores: the candidate's answers to the rows of ``dataset.frame``, in that case.
         judged_before: how many candidates were judged on this dataset version before this one
             (the holdout budget).
         as_of: the time at which it is judged, for what expires; set where a gate is run.
@@ -48,6 +49,7 @@ class Evidence:
     champion: Candidate | None = None
     champion_scores: Scores | StoredScores | ScoringFailure | None = None
     tally: ScoreTally | None = None
+    sample_scores: Scores | ScoringFailure | None = None
     candidate_latency: tuple[LatencySample, ...] | ScoringFailure | None = None
     champion_latency: tuple[LatencySample, ...] | ScoringFailure | None = None
     candidate_probes: tuple[Probe, ...] | ScoringFailure | None = None

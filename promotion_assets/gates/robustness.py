@@ -21,7 +21,7 @@ from promotion_assets.evaluation.scores import Floats, Probe, ScoringFailure
 from promotion_assets.gates.contract import Gate, GateResult, GateSettings, Measurement, Outcome
 from promotion_assets.gates.limits import DecideOn, judged
 from promotion_assets.gates.metrics import predictions
-from promotion_assets.gates.scored import answers
+from promotion_assets.gates.scored import sample_answers
 from promotion_assets.gates.verdict import NotJudged, conclude, naming, shown
 from promotion_assets.policy.model import Task
 from promotion_assets.statistics.intervals import wilson
@@ -71,7 +71,7 @@ class RobustnessSettings(GateSettings):
 
 def evaluate(evidence: Evidence, settings: RobustnessSettings) -> GateResult:
     """Compare the answers on changed rows with those on the rows as they are."""
-    base = answers(NAME, evidence).candidate
+    base = sample_answers(NAME, evidence)
     probes = _probes(evidence)
     _all_kinds(probes, evidence, settings)
     measurements: list[Measurement] = []

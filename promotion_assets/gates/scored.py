@@ -67,6 +67,32 @@ def answers(gate: str, evidence: Evidence) -> Answers:
     return Answers(dataset.labels, candidate, champion, dataset)
 
 
+def sample_answers(gate: str, evidence: Evidence) -> Floats:
+    """Return what the candidate answered to the rows of ``evidence.dataset.frame``.
+
+    They are all rows of a dataset that is held, and a sample of one that is larger than memory.
+
+    Raises:
+        NotJudged: as :func:`answers`; or the sample was not scored.
+    """
+    dataset = evidence.dataset
+    if dataset is None or not dataset.streamed:
+        return answers(gate, evidence).candidate
+    found = evidence.sample_scores
+    if isinstance(evidence.candidate_scores, ScoringFailure):
+        raise not_scored(gate, evidence, "candidate", evidence.candidate_scores)
+    if not isinstance(found, Scores):
+        raise not_scored(gate, evidence, "candidate", found)
+    digests = (found.model_digest, found.dataset_digest)
+    if digests != (evidence.candidate.digest, dataset.digest) or not evidence.candidate.digest:
+        words = "the sample's scores are of another artifact, or of other rows"
+        raise NotJudged(naming(gate, evidence), words, EVALUATE_AGAIN)
+    if len(found.values) != len(dataset.frame) or not np.isfinite(found.values).all():
+        words = f"the sample's scores are {len(found.values)} for {len(dataset.frame)} rows, or NaN"
+        raise NotJudged(naming(gate, evidence), words, EVALUATE_AGAIN)
+    return found.values
+
+
 def without_champion(gate: str, evidence: Evidence) -> NotJudged:
     """Return the refusal for a comparison that no champion is there for."""
     return NotJudged(

@@ -14,7 +14,7 @@ from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredSco
 from promotion_assets.gates.asked import asked_by
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.pipeline.engines import engine_of
-from promotion_assets.pipeline.large_step import stored_path, tally_of_stored
+from promotion_assets.pipeline.large_step import SAMPLE, stored_path, tally_of_stored
 from promotion_assets.pipeline.records import (
     VersionFolder,
     read_latency,
@@ -89,6 +89,7 @@ def _with_tally(
         candidate_scores=own or NOT_SCORED,
         champion_scores=(theirs or NOT_SCORED) if champion else None,
         tally=counted if isinstance(counted, ScoreTally) else None,
+        sample_scores=folder.failure("sample") or read_scores(folder.root / SAMPLE),
         missing=missing,
         **_timed_and_probed(folder),
     )

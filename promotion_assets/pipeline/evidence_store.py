@@ -60,7 +60,7 @@ def keep_evidence(
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         unfinished.mkdir(parents=True)
-        for name in ("latency.arrow", "champion_latency.arrow", "probes.arrow"):
+        for name in ("latency.arrow", "champion_latency.arrow", "probes.arrow", "sample.arrow"):
             if (folder.root / name).exists():
                 shutil.copyfile(folder.root / name, unfinished / name)
         if (folder.root / "failures").exists():

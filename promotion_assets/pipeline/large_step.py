@@ -21,10 +21,11 @@ from promotion_assets.evaluation.large.score_file import (
 from promotion_assets.evaluation.large.shards import Snapshot, shards_of
 from promotion_assets.evaluation.large.tally import Asked, ScoreTally, tally
 from promotion_assets.evaluation.scores import ScoringFailure, StoredScores
+from promotion_assets.evaluation.session import Session
 from promotion_assets.gates.artifact import allowed
 from promotion_assets.gates.contract import GateResult
 from promotion_assets.pipeline.files import read_value, write_value
-from promotion_assets.pipeline.records import VersionFolder, scores_path
+from promotion_assets.pipeline.records import VersionFolder, scores_path, write_scores
 from promotion_assets.pipeline.scoring_step import (
     ScoringPlan,
     blaming_schema,
@@ -37,6 +38,7 @@ from promotion_assets.pipeline.scoring_step import (
 from promotion_assets.policy.model import ModelPolicy
 
 Answer = StoredScores | ScoringFailure
+SAMPLE = "sample.arrow"
 
 
 def score_both_large(
@@ -70,9 +72,23 @@ def score_both_large(
                 two = stack.enter_context(open_session(champion, policy, plan, dataset))
         time_versions(folder, one, two, features, plan, answered)
         probe_version(folder, one, features, plan, answered)
+        _score_sample(folder, one if plan.probing else None, dataset)
     folder.write_failure("scores", answered if isinstance(answered, ScoringFailure) else None)
     folder.write_failure("champion", theirs if isinstance(theirs, ScoringFailure) else None)
     return answered, theirs
+
+
+def _score_sample(
+    folder: VersionFolder, session: Session | None, dataset: EvaluationDataset
+) -> None:
+    """Keep the answers to unchanged rows of the sample, which answers to changed ones flip from."""
+    if session is None:
+        return
+    features = dataset.frame[list(dataset.features)]
+    found = session.score(features, dataset_digest=dataset.digest)
+    folder.write_failure("sample", found if isinstance(found, ScoringFailure) else None)
+    if not isinstance(found, ScoringFailure):
+        write_scores(folder.root / SAMPLE, found)
 
 
 def stored(

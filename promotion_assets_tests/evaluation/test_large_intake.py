@@ -97,8 +97,8 @@ def test_a_version_taken_in_either_way_is_the_same_version(
     assert streamed.streamed
     assert not held.streamed
     assert (len(streamed.labels), streamed.groups) == (0, {})
-    assert load_dataset(policy, tmp_path / "a", held.digest).summary == held.summary
-    assert load_large(policy, tmp_path / "b", held.digest).summary == streamed.summary
+    assert load_dataset(policy, tmp_path / "a", held.digest, model="m").summary == held.summary
+    assert load_large(policy, tmp_path / "b", held.digest, model="m").summary == streamed.summary
 
 
 def test_shards_hold_every_row_once(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from promotion_assets.errors import IntegrityError, UsageError
 from promotion_assets.evaluation.large.tally import Asked, ScoreTally
-from promotion_assets.evaluation.scores import ScoringFailure
+from promotion_assets.evaluation.scores import Scores, ScoringFailure
 from promotion_assets.gates.asked import asked_by
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.gates.contract import GateResult, Measurement, Outcome
 from promotion_assets.gates.power import gate_power
-from promotion_assets_tests.evidence import judge
+from promotion_assets_tests.evidence import judge, probe
 from promotion_assets_tests.large_rows import ASKED, Large, large, policy_of
 
 MEASURES = ("drop_vs_champion", "gap_to_overall", "selection_rate_ratio", "tpr_gap", "fpr_gap")
@@ -118,6 +118,20 @@ def test_a_gate_that_needs_rows_says_so_and_what_to_do(rows: Large) -> None:
         assert result.observed is None
     with pytest.raises(UsageError, match="engine: memory"):
         gate_power(counted)
+
+
+def test_robustness_is_judged_on_the_sample(rows: Large) -> None:
+    """Flips are those of the rows in ``frame``; without their answers, or others', none passes."""
+    sample = Scores(np.full(len(rows.streamed.frame), 0.3), rows.own.digest, rows.streamed.digest)
+    probes = (probe(sample.values),)
+    settings = {"missing_flips": None, "out_of_range_flips": None}
+    evidence = rows.evidence(counted=True, sample_scores=sample, candidate_probes=probes)
+    assert judge("robustness", evidence, **settings).outcome is Outcome.PASSED
+    other = dataclasses.replace(sample, dataset_digest="0" * 64)
+    short = dataclasses.replace(sample, values=sample.values[:-1])
+    for wrong in (None, other, short):
+        spoilt = dataclasses.replace(evidence, sample_scores=wrong)
+        assert judge("robustness", spoilt, **settings).outcome is Outcome.ERROR
 
 
 def test_counts_of_something_else_are_no_evidence(rows: Large) -> None:

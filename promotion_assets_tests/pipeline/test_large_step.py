@@ -109,7 +109,7 @@ def test_gates_are_given_counts_and_the_bundle_carries_them(inputs: Inputs) -> N
     assert {name: result.outcome for name, result in results.items()} == {
         "accuracy": Outcome.PASSED,
         "fairness": Outcome.PASSED,
-        # Never asked for its answers to changed rows here, and never a pass for that.
+        # The sample was not asked for its answers here, and nothing passes for that.
         "robustness": Outcome.ERROR,
         "custom": Outcome.INCONCLUSIVE,
     }
