@@ -164,7 +164,12 @@ def load_large(
 def describe_large(kept: Kept, policy: ModelPolicy, *, model: str) -> EvaluationDataset:
     """Return kept rows as a dataset version, described by ``policy``; see ``streamed`` there."""
     snapshot = Snapshot.of(kept.path)
-    with snapshot.opened() as file, tempfile.TemporaryDirectory(prefix="promotion-") as scratch:
+    # Beside the rows: a temporary directory may be memory.
+    scratch_in = kept.path.parents[1]
+    with (
+        snapshot.opened() as file,
+        tempfile.TemporaryDirectory(prefix=".scratch-", dir=scratch_in) as scratch,
+    ):
         sample = _sample(file, kept)
         require_columns(sample, policy, model=model)
         described = Described(policy, model=model, scratch=Path(scratch))
