@@ -21,6 +21,7 @@ _OWN_NAME = {
     "ROLLED_BACK",
     "REGISTRY_TAMPERED",
     "EVALUATION_FINISHED",
+    "CHAMPION_FAILED",
     "DEPLOYMENT_CONFIRMED",
 }
 # Told only by name: answers of reviewers, whole decisions and reports stay in the ledger.

@@ -18,6 +18,8 @@ def sentence(event: OutgoingEvent) -> str:
     match event.type:
         case "EVALUATION_FINISHED":
             return f"{name} was {data.get('verdict')}{where}: {data.get('reason')}"
+        case "CHAMPION_FAILED":
+            return f"champion {name} would not be let through today{where}: {data.get('reason')}"
         case "MODEL_VERSION_TAG_SET":
             return f"{name} was tagged: {', '.join(sorted(data.get('tags') or {}))}"
         case "REVIEW_REQUESTED" | "REVIEW_REMINDED":

@@ -24,6 +24,7 @@ EventName = Literal[
     "ROLLED_BACK",
     "REGISTRY_TAMPERED",
     "EVALUATION_FINISHED",
+    "CHAMPION_FAILED",
     "DEPLOYMENT_CONFIRMED",
     "TEST",
 ]

@@ -32,6 +32,7 @@ from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
 from promotion_assets.lifecycle.transitions import Facts, Request
 from promotion_assets_tests.fakes import Clock, FakeRegistry
+from promotion_assets_tests.golden.later_events import later_events
 from promotion_assets_tests.ledgers import (
     MODEL,
     SIGNER,
@@ -91,6 +92,8 @@ def make(folder: Path) -> None:
     registry.fail_at = {1}
     _half_done(ledger, registry, clock)
     rollback(ledger, registry, MODEL, actor="on-call", reason="and once more", to="1")
+    for events in later_events(clock):
+        ledger.append(events)
     checkpointer.publish()
     ledger.append([evaluated("1", clock, model="отток клиентов")])
     status_now = status(ledger)

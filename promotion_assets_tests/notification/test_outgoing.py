@@ -10,6 +10,7 @@ import pytest
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.lifecycle.events import (
     AnyEvent,
+    ChampionFailed,
     Deviation,
     Recorded,
     RegistryTampered,
@@ -125,6 +126,11 @@ def test_answers_decisions_and_evidence_stay_in_the_ledger(
             "ana rejected credit-risk version 2: loses customers",
         ),
         (
+            ChampionFailed(model=MODEL, version="1", reason="AUC fell", decision_digest="d" * 64),
+            "CHAMPION_FAILED",
+            "champion credit-risk version 1 would not be let through today: AUC fell",
+        ),
+        (
             StageChanged(
                 model=MODEL,
                 version="2",
@@ -163,6 +169,7 @@ def test_steps_of_the_machinery_are_told_to_nobody() -> None:
         "ROLLED_BACK",
         "REGISTRY_TAMPERED",
         "EVALUATION_FINISHED",
+        "CHAMPION_FAILED",
         "DEPLOYMENT_CONFIRMED",
     }
 
