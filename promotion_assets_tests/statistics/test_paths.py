@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -256,6 +257,27 @@ def test_lost_revenue_is_found() -> None:
     higher, lower = mean_paths(AT_FIVE, one, two)
     assert shown(lower) >= 0.99
     assert shown(higher) == 0.0
+
+
+def test_exceedances_are_nested_and_have_the_stated_rates() -> None:
+    """Who exceeds a threshold exceeds the lower ones too, as often as was asked, look by look."""
+    candidate = np.array([[0.6, 0.5], [0.2, 0.1], [0.05, 0.01]])
+    streams = draw_exceedances(
+        np.random.default_rng(15),
+        runs=200,
+        shares=[0.5, 0.5],
+        units=2000,
+        stable=(0.5, 0.1, 0.01),
+        candidate=candidate,
+    )
+    for lower, higher in pairwise(streams):
+        assert (higher.events_candidate <= lower.events_candidate).all()
+        assert (higher.events_stable <= lower.events_stable).all()
+    for stream, rates, stable in zip(streams, candidate, (0.5, 0.1, 0.01), strict=True):
+        seen = stream.events_candidate.sum(axis=0) / stream.units_candidate.sum(axis=0)
+        assert seen == pytest.approx(rates, rel=0.05)
+        seen = stream.events_stable.sum(axis=0) / stream.units_stable.sum(axis=0)
+        assert seen == pytest.approx(stable, rel=0.05)
 
 
 def test_impossible_thresholds_are_refused() -> None:
