@@ -48,6 +48,8 @@ from promotion_assets.review.rules import counting
 
 # How far ahead of the newest version a drill's number is: the registry gets there late.
 NEAREST, FARTHEST = 2, 6
+# A round of housekeeping must stay quick where nothing fits.
+MOST_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,7 @@ def next_drill(
     dice.shuffle(segments)
     for segment in segments:
         evaluator = Evaluator(workspace, model, segment)
-        sources = list(_sources(evaluator, state))
-        dice.shuffle(sources)
-        for source in sources:
+        for source in _sources(evaluator, state, dice):
             made = _made(evaluator, state, source, past, dice)
             event = _request(evaluator, state, made, past, now) if made else None
             if event is not None:
@@ -215,33 +215,29 @@ def next_drill(
     return None
 
 
-def _sources(evaluator: Evaluator, state: ModelState) -> Iterator[Source]:
-    """Yield the versions that were judged as a version is now, and whose evidence is here."""
+def _sources(evaluator: Evaluator, state: ModelState, dice: Random) -> Iterator[Source]:
+    """Yield some versions that were judged as one is now, and whose evidence is here."""
     workspace, segment = evaluator.workspace, evaluator.segment
     champion = state.champions.get(segment)
     waived = evaluator.policy.shadow.waive is not None
-    for (where, version), judged in sorted(state.for_segment.items()):
-        fits = (
-            where == segment
-            and champion is not None
-            and version != champion
-            and judged.champion_version == champion
-            and judged.policy_digest == evaluator.policy.digest
-        )
-        kept = (
-            read_value(
-                evidence_folder(workspace.home, judged.decision_digest).root / "evidence.json",
-                KeptEvidence,
-            )
-            if fits
-            else None
-        )
-        shadow = _shadow(state, segment, version)
+    fitting = [
+        (version, judged.decision_digest)
+        for (where, version), judged in sorted(state.for_segment.items())
+        if where == segment
+        and champion is not None
+        and version != champion
+        and judged.champion_version == champion
+        and judged.policy_digest == evaluator.policy.digest
+    ]
+    dice.shuffle(fitting)
+    for version, decision in fitting[:MOST_LOOKED_AT]:
+        folder = evidence_folder(workspace.home, decision).root
+        kept = read_value(folder / "evidence.json", KeptEvidence)
+        shadow = None if waived else _shadow(state, segment, version)
         if kept is None or kept.candidate.artifact_dir is None or kept.candidate.problems:
             continue
         if waived or shadow is not None:
-            candidate = kept.candidate
-            yield Source(version, judged.decision_digest, candidate, None if waived else shadow)
+            yield Source(version, decision, kept.candidate, shadow)
 
 
 def _shadow(state: ModelState, segment: str, version: str) -> ShadowReported | None:

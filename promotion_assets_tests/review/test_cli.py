@@ -58,6 +58,7 @@ def test_a_review_by_command_alone(today: World, tmp_path: Path) -> None:
     assert (vote.actor, vote.surface) == ("cy", "cli")
     figures = json.loads(promotion(today, "review", "stats", "--json").stdout)
     assert (figures["votes"], figures["flagged"]) == (1, 1.0)
+    assert figures["drills"]["catch_rate"] is None
 
 
 def test_rejecting_by_command(today: World) -> None:

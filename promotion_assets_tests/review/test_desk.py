@@ -52,6 +52,18 @@ def test_production_takes_a_quorum_and_then_succeeds(world: World) -> None:
     assert change.human_reviewers[0].answers["model_card"] == "yes"
 
 
+def test_whoever_asks_for_production_has_not_approved_it(world: World) -> None:
+    """With two approvals one of the two asks, and is told that hers does not count."""
+    world.approve("ana")
+    world.approve("cy")
+    evaluator = Evaluator(world.workspace, MODEL)
+    with pytest.raises(TransitionRefused, match=r"1 of 2 .*approval of ana does not count"):
+        promote(evaluator, CHALLENGER, Stage.PRODUCTION, actor="Ana", reason="approved")
+    state = world.workspace.ledger.state(MODEL)
+    assert state.asked_by == {("default", CHALLENGER): "promotion"}
+    assert state.stage(CHALLENGER) is Stage.STAGING
+
+
 def test_vote_is_signed_over_what_was_shown(world: World) -> None:
     """The digest in the vote names a stored view, and the view has the evidence of the vote."""
     shown = world.read("ana")
