@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import mlflow.utils.environment
+
 from promotion_assets.demo.data import read_customers, split, write_parts
 from promotion_assets.demo.home import DemoHome
 from promotion_assets.demo.register import register_versions
@@ -94,4 +96,6 @@ def _open_requests(workspace: Workspace) -> None:
 
 
 if __name__ == "__main__":
+    # MLflow looks through every installed file to warn of a version that it was not told.
+    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda *_, **__: None
     main(Path(sys.argv[1]))
