@@ -59,7 +59,10 @@ def open_engine_to_read(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engi
         parsed = parsed.set(
             database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
         )
-        return sa.create_engine(parsed, connect_args={"timeout": busy_seconds})
+        # A connection that is kept would go on reading a file that was replaced meanwhile.
+        return sa.create_engine(
+            parsed, connect_args={"timeout": busy_seconds}, poolclass=sa.pool.NullPool
+        )
     engine = _postgres(parsed)
 
     @event.listens_for(engine, "connect")

@@ -61,7 +61,10 @@ def open_event_log(url: str, *, busy_seconds: float = BUSY_SECONDS) -> EventLog:
         return EventLog(
             sa.create_engine(parsed, pool_pre_ping=True, connect_args=connecting), shown(url)
         )
-    engine = sa.create_engine(parsed, connect_args={"timeout": busy_seconds})
+    # A connection that is kept would go on writing to a file that was moved away or replaced.
+    engine = sa.create_engine(
+        parsed, connect_args={"timeout": busy_seconds}, poolclass=sa.pool.NullPool
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -41,6 +41,8 @@ STARTED, FAILED = "started", "failed"
 RETRY_SECONDS = 2.0
 HEALTHCHECK_SECONDS = 60
 BACKLOG = 2048
+# Longer than the idle time of usual load balancers, which would send into a closed connection.
+KEEP_ALIVE_SECONDS = 75
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def serve(
         date_header=False,
         log_config=log_config(),
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(policy.serving.drain_seconds) + 1,
         timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
     )

@@ -74,7 +74,7 @@ class Follower:
         self.standing = Standing(time.monotonic())
         self._plans = plans
         self._source = source
-        self._store = store
+        self.store = store
         self.writer = writer
         self._now = now
         self._retry = 0.0
@@ -151,7 +151,7 @@ class Follower:
             return
         number, clock = generation.plan.generation, self.engine.recorder.clock
         try:
-            self._store.acknowledge(
+            self.store.acknowledge(
                 Acknowledgement(
                     self.engine.model,
                     self.worker,
@@ -194,7 +194,7 @@ class Follower:
         self.writer.close(max(1.0, until - time.monotonic()))
         self.count()
         try:
-            self._store.leave(self.engine.model, self.worker)
+            self.store.leave(self.engine.model, self.worker)
         except Unreachable as error:
             log.warning("%s", error)
 
@@ -215,7 +215,7 @@ class Follower:
         self._pruned = time.monotonic()
         try:
             before = self._now() - self.engine.policy.retention
-            removed = self._store.prune(self.engine.model, before)
+            removed = self.store.prune(self.engine.model, before)
         except Unreachable as error:
             log.warning("%s", error)
         else:

@@ -7,6 +7,7 @@ two addresses that customers wait for are answered here, by ASGI itself; the res
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 # Larger ones are answered in another thread, so that reading them holds up nobody.
 INLINE_BYTES = 16 * 1024
 LONGEST_NAME = 200
+READ_PAST_BYTES, READ_PAST_SECONDS = 64 * 1024**2, 10.0
 REQUEST_IDS = (b"x-promotion-request-id", b"x-request-id")
 UNIT, SEGMENT = b"x-promotion-unit", b"x-promotion-segment"
 ATTRIBUTE = b"x-promotion-attribute-"
@@ -152,6 +154,7 @@ class Questions:
         most = self._engine.policy.body_bytes
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most:
+            await _read_past(receive)
             _too_large(int(declared), most)
         message = await receive()
         body: bytes = message.get("body", b"")
@@ -159,6 +162,7 @@ class Questions:
             message = await receive()
             body += message.get("body", b"")
             if len(body) > most:
+                await _read_past(receive)
                 _too_large(len(body), most)
         if message["type"] == "http.disconnect":
             _refuse("the caller left before it was there", "send the whole request")
@@ -187,7 +191,7 @@ async def respond_error(send: Send, error: PromotionError, status: int, request_
     """Send an error in its three parts, in the form that MLflow's clients read."""
     headers = [(b"x-request-id", request_id.encode("latin-1", "replace"))]
     if status == 413:
-        # What is still on its way is not read.
+        # Whatever is still on its way is not read as another request.
         headers.append((b"connection", b"close"))
     await respond(send, status, error_content(error, status), headers)
 
@@ -247,6 +251,21 @@ def _output(answered: list[Any]) -> dict[str, Any]:
         datatype = "BYTES"
         flat = [v if isinstance(v, str) else json.dumps(v) for v in flat]
     return {"name": "predict", "shape": shape, "datatype": datatype, "data": flat}
+
+
+async def _read_past(receive: Receive) -> None:
+    """Read a body that is too large to its end, within reason.
+
+    A caller who is cut off while it sends sees a broken connection, and not what is wrong.
+    """
+    read = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READ_PAST_SECONDS):
+            while read < READ_PAST_BYTES:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def _too_large(size: int, most: int) -> NoReturn:

@@ -1,0 +1,3 @@
+from promotion_assets_tests.serving.servers import artifacts, world
+
+__all__ = ["artifacts", "world"]
