@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner, Result
 from mlflow.tracking import MlflowClient
 
+from promotion_assets.cli.root import root
 from promotion_assets.defs.instance import evaluate_version
 from promotion_assets.errors import IntegrityError, PolicyError, TransitionRefused, UsageError
+from promotion_assets.lifecycle.copying import CopyTarget
 from promotion_assets.lifecycle.events import Stage
+from promotion_assets.pipeline.copying import Order, copy_to
 from promotion_assets.pipeline.environments import address_of, check_arrival, here
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import promote
 from promotion_assets.pipeline.workspace import Workspace
-from promotion_assets_tests.registries import SCRIPTS, plain_environment
+from promotion_assets_tests.registries import plain_environment
 from promotion_assets_tests.small_models import (
     MODEL,
     log_both,
@@ -57,17 +61,9 @@ class Site:
             made = evaluate_version(self.workspace(), MODEL, version, instance)
         assert made.approved, made.reason
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run ``promotion`` there."""
-        return subprocess.run(
-            [str(SCRIPTS / "promotion"), *command],
-            env=plain_environment() | dict(self.environ),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def run(self, *command: str) -> Result:
+        """Run ``promotion`` there, in this process."""
+        return CliRunner().invoke(root, command, env=dict(self.environ), catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +111,7 @@ def copied(sites: dict[str, Site]) -> dict[str, str]:
     for here_, there in pairwise(NAMES):
         sites[here_].evaluate(versions[here_])
         done = sites[here_].run("copy", MODEL, versions[here_], "--to", there, "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.output
         versions[there] = json.loads(done.stdout)["target_version"]
     return versions
 
@@ -158,9 +154,12 @@ def test_what_was_registered_past_the_way_is_not_let_in(
     with pytest.raises(TransitionRefused, match="no attestation of dev"):
         promote(evaluator, version, Stage.STAGING, actor="mallory")
     assert evaluator.workspace.ledger.state(MODEL).stage(version) is Stage.NONE
-    refused = staging.run("copy", MODEL, version, "--to", "prod")
-    assert refused.returncode == 1
-    assert "no attestation of dev" in refused.stderr
+    prod = address_of(evaluator.workspace, "prod")
+    with pytest.raises(TransitionRefused, match="no attestation of dev"):
+        # It is refused before anything is asked of the target.
+        copy_to(
+            evaluator.workspace, cast(CopyTarget, None), Order(MODEL, version, prod, MODEL, "m")
+        )
 
 
 def test_another_key_and_another_artifact_are_found(

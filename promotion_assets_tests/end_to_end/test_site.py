@@ -72,12 +72,12 @@ def test_a_killed_run_is_started_again_and_judges_once(site: Site) -> None:
 
 
 def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(site: Site) -> None:
-    """Killed with all that it started at three moments, chance says which, it catches up."""
+    """Killed with all that it started at two moments, chance says which, it catches up."""
     versions = []
     moments = random.Random(7)
-    for _ in range(3):
+    for _ in range(2):
         versions.append(site.register())
-        time.sleep(moments.uniform(0, 12))
+        time.sleep(moments.uniform(0, 10))
         site.kill(site.daemon)
         site.start_daemon()
     judged_once(site, *versions)
@@ -116,12 +116,8 @@ def test_runs_are_carried_out_by_a_celery_worker(site: Site) -> None:
         evaluated_by = site.worker_of(version)
         assert evaluated_by is not None
         assert evaluated_by != worker.pid
-        messages = [
-            entry.user_message
-            for entry in logs(site, run.run_id)
-            if "Celery task has been forwarded" in entry.user_message
-        ]
-        assert len(messages) == 1
+        (log,) = site.folder.glob("worker*.log")
+        assert run.run_id in log.read_text()
     finally:
         site.kill(worker)
         site.kill(site.daemon)
@@ -130,18 +126,12 @@ def test_runs_are_carried_out_by_a_celery_worker(site: Site) -> None:
         site.start_daemon()
 
 
-def logs(site: Site, run_id: str) -> list[dg.EventLogEntry]:
-    """What Dagster recorded of a run."""
-    with site.instance() as instance:
-        return list(instance.all_logs(run_id))
-
-
 def test_mlflow_may_be_away_for_a_while(site: Site) -> None:
     """A server that is stopped with a version half judged, and started again, delays it only."""
     version = site.register()
-    until(lambda: site.runs(version), "the request for a run", every=0.1)
+    until(lambda: site.worker_of(version), "the first step", every=0.1)
     site.kill(site.mlflow)
-    time.sleep(15)
+    time.sleep(10)
     site.start_mlflow()
     later = site.register()
     judged_once(site, version, later)
