@@ -68,15 +68,12 @@ def shadow_report(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
     ) -> Iterator[Materialized | dg.AssetCheckResult]:
         workspace, version = platform.workspace, context.partition_key
         with spoken():
-            report = make_report(workspace, event_log(workspace), names.model, version)
-            recorded = keep_report(workspace, report)
-        yield dg.MaterializeResult(
-            asset_key=key, metadata=_shown(report, policy, recorded, workspace)
-        )
-        yield _passed(key, report)
+            found = _made(workspace, names.model, version)
+        yield dg.MaterializeResult(asset_key=key, metadata=_shown(found, policy, workspace))
+        yield _passed(key, [report for report, _ in found])
+        measured = [m for report, _ in found for m in report.result.measurements]
         for name, (numbers, _) in CHECKS.items():
-            found = [m for m in report.result.measurements if m.name in numbers]
-            yield _checked(key, name, found)
+            yield _checked(key, name, [m for m in measured if m.name in numbers])
 
     return _shadow_report
 
@@ -116,8 +113,11 @@ def shadows_sensor(
         partitions: dict[str, list[str]] = {}
         for model in by_model:
             try:
-                said += [f"{model}: {what}" for what in keep_shadows(workspace, model)]
-                versions = [v for s, v in running_shadows(workspace, model) if s == DEFAULT_SEGMENT]
+                changed = keep_shadows(workspace, model)
+                if changed:
+                    workspace.checkpointer.publish()
+                said += [f"{model}: {what}" for what in changed]
+                versions = sorted({v for _, v in running_shadows(workspace, model)})
             except Unreachable as error:
                 return dg.SkipReason(str(error))
             except PromotionError as error:
@@ -153,10 +153,37 @@ def _slot(now: datetime, hours: float) -> int:
     return int(now.timestamp() // (hours * 3600))
 
 
-def _shown(
+Made = tuple[ShadowReport, ShadowReported | None]
+"""A report, and the entry that it became, if it said something new."""
+
+
+def _made(workspace: Workspace, model: str, version: str) -> list[Made]:
+    """Make and keep the report in every segment whose shadow the version is, or was."""
+    running = [segment for segment, v in running_shadows(workspace, model) if v == version]
+    events = event_log(workspace)
+    try:
+        reports = [
+            make_report(workspace, events, model, version, segment)
+            for segment in running or [DEFAULT_SEGMENT]
+        ]
+    finally:
+        events.close()
+    return [(report, keep_report(workspace, report)) for report in reports]
+
+
+def _shown(found: Sequence[Made], policy: ModelPolicy, workspace: Workspace) -> Metadata:
+    shown: Metadata = {}
+    for report, recorded in found:
+        of = "" if len(found) == 1 else f" ({report.segment})"
+        one = _of_report(report, recorded, policy, workspace)
+        shown |= {f"{name}{of}": value for name, value in one.items()}
+    return shown
+
+
+def _of_report(
     report: ShadowReport,
-    policy: ModelPolicy,
     recorded: ShadowReported | None,
+    policy: ModelPolicy,
     workspace: Workspace,
 ) -> Metadata:
     pictures = {
@@ -182,14 +209,17 @@ def _shown(
     return shown
 
 
-def _passed(key: dg.AssetKey, report: ShadowReport) -> dg.AssetCheckResult:
+def _passed(key: dg.AssetKey, reports: Sequence[ShadowReport]) -> dg.AssetCheckResult:
+    """One segment that has not passed is enough not to."""
+    outcome = worst(report.result.outcome for report in reports)
+    deciding = next(report for report in reports if report.result.outcome is outcome)
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=PASSED,
-        passed=report.passed,
-        severity=_severity(report.result.outcome),
-        description=report.result.reason,
-        metadata=check_metadata(report.result),
+        passed=all(report.passed for report in reports),
+        severity=_severity(outcome),
+        description=deciding.result.reason,
+        metadata=check_metadata(deciding.result),
     )
 
 

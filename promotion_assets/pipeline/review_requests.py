@@ -129,6 +129,9 @@ def _nothing_due(evaluator: Evaluator, state: ModelState, version: str) -> bool:
         "policy": evaluator.policy.digest,
         "review": evaluator.policy.review_digest,
     }
+    shadow = state.shadows.get(place)
+    if shadow is not None and shadow.report_digest:
+        pinned["shadow"] = shadow.report_digest
     reminded = request.request_id in state.reminders
     waited = (now - request.requested_at).days >= review.remind_days
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,7 +71,8 @@ def latency_measurements(found: ShadowTally, policy: ShadowPolicy) -> Iterator[M
     for q in (0.95, 0.5, 0.99):
         gap = quantile_difference(shadow[timed], champion[timed], q, policy.confidence)
         yield at_most(
-            gap,
+            # The difference counts both samples; here they are of the same requests.
+            replace(gap, n=int(timed.sum())),
             name="latency_change",
             subject=f"p{q * 100:g}",
             unit="ms",
