@@ -12,10 +12,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from promotion_assets.rollout.statistics import SLICES, Slice
-from promotion_assets.statistics.evalues import EValue, mixture
+from promotion_assets.statistics.evalues import EValue
 from promotion_assets.statistics.event_counts import RATIOS, log_terms
 
 #: Weight of "it was so from the beginning", the usual fault. The rest is shared by all others. At
@@ -47,7 +46,8 @@ def harm(
     # From each slice to now; shape (slices, ratios).
     since = np.cumsum(terms[::-1], axis=0)[::-1]
     places = np.array([s.step * SLICES + s.number for s in slices], dtype=np.int64)
-    total = _mixed(mixture(since), places, steps * SLICES)
+    each = np.logaddexp.reduce(since, axis=-1) - math.log(len(ratios))
+    total = _mixed(each, places, steps * SLICES)
     return EValue(total, alpha, int(m.sum()), "conditional e-process from any slice on")
 
 
@@ -66,4 +66,4 @@ def _mixed(log_e: np.ndarray, places: np.ndarray, possible: int) -> float:
     idle = 1.0 - FROM_THE_BEGINNING - each * int(begun.sum())
     if idle > 1e-12:
         weighted.append(math.log(idle))
-    return float(logsumexp(weighted))
+    return float(np.logaddexp.reduce(weighted))
