@@ -25,6 +25,7 @@ COMMANDS = {
     "review": ("review", "Review what is in Staging: queue, evidence, questionnaire, page."),
     "reviewer": ("reviewer", "Give reviewers their tokens, and take them away."),
     "rollout": ("rollout", "Show what is rolling out and why it waits; step in where needed."),
+    "simulate": ("simulate", "Play a rollout's policy to its end, with a fault, many times."),
     "traffic": ("traffic", "Show who answers which share, and render it for other stacks."),
     "explain": ("explain", "Say why a version was allowed to go live, or was not."),
     "replay": ("replay", "Make a past decision again and compare every number."),
