@@ -63,8 +63,8 @@ def group_shifts(measurements: Sequence[Measurement], *, limit: float | None) ->
     axes.axvline(0, color="#d5d9e2", linewidth=1, zorder=0)
     for line in () if limit is None else (-limit, limit):
         axes.axvline(line, color=BAD, linewidth=1.2, linestyle="--")
-    said = "" if limit is None else f" (limit of a group ±{limit:g})"
-    axes.set_xlabel(f"decided positively, shadow less champion{said}", loc="left")
+    said = "" if limit is None else f"; limit ±{limit:g}"
+    axes.set_xlabel(f"decided positively, shadow less champion{said}", loc="left", fontsize=8)
     return as_png(figure)
 
 
