@@ -21,6 +21,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "Finish what stopped half way; report what was moved by hand."),
     "shadow": ("shadow", "Show which versions get copies of live requests, and how they answer."),
     "outcomes": ("outcomes", "Tell what became of requests, for shadows and challengers."),
+    "events": ("events", "Export what servers wrote down, and remove what is old."),
     "serve": ("serve", "Answer requests by the traffic plan that the ledger attests."),
     "review": ("review", "Review what is in Staging: queue, evidence, questionnaire, page."),
     "reviewer": ("reviewer", "Give reviewers their tokens, and take them away."),
