@@ -88,6 +88,28 @@ def test_a_model_of_every_task_is_judged_recorded_and_staged(folder: Path, model
     )
 
 
+def test_a_dataset_read_shard_by_shard_goes_the_whole_way(folder: Path) -> None:
+    """From YAML to a bundle that proves itself, without rows in memory, and played again."""
+    model, name = "breast-cancer", "breast-cancer-in-shards"
+    policy = POLICIES[model].replace("      latency: {}\n", "      robustness: {}\n")
+    shards = "    evaluation: {engine: streaming, shard_rows: 256}\n    gates:\n"
+    (folder / f"{name}.yaml").write_text(policy.replace("    gates:\n", shards))
+    evaluated = run(folder, name, "evaluate", model, "1", "--json")
+    assert evaluated.returncode == 0, evaluated.stdout + evaluated.stderr
+    decision: dict[str, Any] = json.loads(evaluated.stdout)[0]
+    gates = {r["gate"]: r["outcome"] for r in decision["results"]}
+    assert gates == dict.fromkeys(gates, "passed")
+    assert {"accuracy", "fairness", "robustness", "drift"} <= set(gates)
+    replayed = run(folder, name, "replay", model, "1", "--rescore")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert "largest difference 0" in replayed.stdout
+    bundle = str(folder / "bundle.zip")
+    assert run(folder, name, "audit", "export", model, "1", "--out", bundle).returncode == 0
+    verified = json.loads(run(folder, name, "audit", "verify", bundle, "--json").stdout)
+    assert verified["valid"]
+    assert verified["problems"] == []
+
+
 @pytest.mark.parametrize(("model", "label"), [("breast-cancer", "malignant")])
 def test_a_first_policy_is_written_from_the_registry_and_a_file(
     folder: Path, tmp_path: Path, model: str, label: str
