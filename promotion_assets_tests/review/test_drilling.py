@@ -304,6 +304,8 @@ def test_seeds_give_every_kind_of_defect(world: World) -> None:
         drill = next_drill(world.workspace, MODEL, (), world.clock())
         assert drill is not None
         found[drill.defect] = drill
+        if len(found) == 4:
+            break
     assert found.keys() == {HARMED, FAILING, LIMITATION, REPLAYED}
     assert "high school" in " ".join(found[REPLAYED].told)
     assert {drill.source_version for drill in found.values()} == {CHALLENGER, INCIDENT}
