@@ -168,6 +168,7 @@ def night(opened: Workspace, instance: dg.DagsterInstance) -> dg.ExecuteInProces
         instance=instance,
         scheduled_execution_time=NIGHT,
         resources={"platform": daemon.platform},
+        repository_def=daemon.definitions.get_repository_def(),
     )
     tick = schedule.evaluate_tick(context)
     (request,) = tick.run_requests or []
