@@ -12,7 +12,12 @@ from promotion_assets.cli.speaking import console, say_json
 @click.command("copy")
 @click.argument("model")
 @click.argument("version")
-@click.option("--to", "to", required=True, help="The next environment of the policy, or the address of an MLflow registry.")
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    help="The policy's next environment, or the address of an MLflow registry.",
+)
 @click.option("--as", "name", help="The model's name there. Default: its name here.")
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
