@@ -178,7 +178,7 @@ def _sklearn(
     if arrays:
         for part in _parts(estimator):
             # It would warn, at each request, that an array has no column names.
-            vars(part).pop("feature_names_in_", None)
+            getattr(part, "__dict__", {}).pop("feature_names_in_", None)
     classes = [_key(label) for label in getattr(estimator, "classes_", ())]
     place = classes.index(_key(positive)) if _key(positive) in classes else 1
     return SklearnModel(
@@ -219,7 +219,7 @@ def _parts(estimator: Any) -> Iterable[Any]:
         elif (isinstance(part, BaseEstimator) or hasattr(part, "predict")) and id(part) not in seen:
             seen.add(id(part))
             yield part
-            pending += list(vars(part).values())
+            pending += list(getattr(part, "__dict__", {}).values())
 
 
 def _plain(signature: Signature) -> bool:

@@ -28,7 +28,6 @@ from uvicorn.supervisors import Multiprocess
 from promotion_assets.errors import PromotionError
 from promotion_assets.evaluation.confinement import PR_SET_PDEATHSIG
 from promotion_assets.evaluation.isolation import THREAD_VARIABLES
-from promotion_assets.pipeline.serving import server_app
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.serving.logs import log_config
 from promotion_assets.serving.metrics import MULTIPROCESS
@@ -115,6 +114,9 @@ def app() -> FastAPI:
     The first time, what is wrong ends the server. Later, when a worker is started in place of
     one that died, the others go on answering, and this one tries until it can.
     """
+    # Not at the top: the parent, which only watches, needs none of it.
+    from promotion_assets.pipeline.serving import server_app
+
     plan = ServePlan(**json.loads(os.environ[PLAN]))
     _end_with_parent()
     state = Path(plan.state)

@@ -320,6 +320,8 @@ def test_a_sound_shadow_is_paired_with_what_was_answered(world: World) -> None:
         answers = {
             f"r{n}": server.ask((float(n), *ROW[1:]), X_Request_Id=f"r{n}") for n in range(8)
         }
+        line = next(iter(server.follower.engine.lines.values()))
+        until(lambda: line.outcomes["answered"] == 8, "all copies are answered", 120)
         events = server.events
     found = {r["request_id"]: r for r in rows(events, "shadow")}
     assert found.keys() == answers.keys()
