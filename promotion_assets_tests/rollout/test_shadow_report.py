@@ -103,9 +103,10 @@ def test_nothing_passes_before_its_time_or_its_pairs(
 ) -> None:
     """Whatever else is well, less time or fewer pairs than the policy asks for never pass."""
     frame = shadow_frame(np.linspace(0, 1, pairs), np.linspace(0, 1, pairs), hours=hours)
-    made = report(frame, policy(minimum_pairs=needed, minimum_hours=minimum))
-    seen = (frame["time_us"].max() - frame["time_us"].min()) / 3.6e9
-    if pairs < needed or seen < minimum:
+    asked = policy(minimum_pairs=needed, minimum_hours=minimum)
+    made = report(frame, asked)
+    seen = timedelta(microseconds=int(frame["time_us"].max() - frame["time_us"].min()))
+    if pairs < needed or seen < asked.minimum_time:
         assert not made.passed
     if made.passed:
         assert made.pairs >= needed
