@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.errors import PromotionError, Refusal, RegistryUnreachable
+from promotion_assets.errors import (
+    IntegrityError,
+    PromotionError,
+    Refusal,
+    RegistryUnreachable,
+)
 from promotion_assets.lifecycle.events import (
     ReviewDecided,
     Stage,
     StageChanged,
+    TrafficPlanned,
 )
 from promotion_assets.lifecycle.fold import check_whole, fold
 from promotion_assets.lifecycle.mirror import aliases_of
@@ -24,8 +30,10 @@ from promotion_assets.lifecycle.ports import MirroredVersion
 from promotion_assets.lifecycle.promotion import adopt, complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
+from promotion_assets.lifecycle.rollouts import segment_plan, standing, step_events
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.transitions import Facts, Request, evidence_of
+from promotion_assets.serving.plan import SegmentPlan
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import MODEL, evaluated, facts, new_ledger, request, shadow
 from promotion_assets_tests.lifecycle.history import check_history
@@ -237,6 +245,59 @@ class Writers(RuleBasedStateMachine):
             )
         self.registry.fail_at = set()
 
+    @rule(
+        writer=st.integers(0, WRITERS - 1),
+        segment=SEGMENTS,
+        share=st.sampled_from([500, 2500, 9800]),
+    )
+    def step(self, writer: int, segment: str, share: int) -> None:
+        """A tick gives what is rolling out another share, unless its artifact is latched."""
+        ledger = self.ledgers[writer]
+        state = ledger.state(MODEL)
+        if segment not in state.rolling or state.digests[state.rolling[segment]] in state.latches:
+            return
+        events = step_events(
+            state,
+            segment,
+            "advance",
+            step=1,
+            share=share,
+            actor="promotion",
+            reason="every guardrail is content",
+            at=self.clock(),
+            statistics={},
+        )
+        ledger.append(events, expect_sequence=state.sequence)
+        after = ledger.state(MODEL)
+        assert segment_plan(after, segment).share == share
+        stood = standing(after, segment)
+        assert stood is not None
+        assert (stood.version, stood.step) == (state.rolling[segment], 1)
+
+    @rule(segment=SEGMENTS, version=VERSIONS, share=st.sampled_from([500, 10_000]))
+    def plan_what_does_not_fit(self, segment: str, version: str, share: int) -> None:
+        """A defective caller plans a candidate that is not rolling out, or is latched."""
+        state = self.ledgers[0].state(MODEL)
+        if state.traffic is None or segment not in state.champions:
+            return
+        planned = segment_plan(state, segment)
+        digest = state.digests.get(version, "f" * 64)
+        if planned.candidate is not None and planned.candidate.version == version:
+            if digest not in state.latches:
+                return
+        elif version == planned.stable.version:
+            return
+        changes = {"candidate": {"version": version, "digest": digest}, "share": share}
+        wrong = SegmentPlan.model_validate({**planned.model_dump(), "salt": "x", **changes})
+        event = TrafficPlanned(
+            model=MODEL,
+            plan=state.traffic.with_segment(wrong),
+            cause="rollout",
+            reason="because I can",
+        )
+        with pytest.raises(IntegrityError):
+            self.ledgers[0].append([event])
+
     @rule()
     def clear(self) -> None:
         for digest in list(self.ledgers[0].state(MODEL).latches):
@@ -317,6 +378,23 @@ class Writers(RuleBasedStateMachine):
             assert sorted(live) == sorted(
                 {state.champions.get(segment), state.rolling.get(segment)} - {None}  # type: ignore[type-var]
             )
+
+    @invariant()
+    def the_plan_fits_the_stages(self) -> None:
+        """Who answers is champion or rolling out, and nobody latched gets a share."""
+        if not self.ledgers:
+            return
+        state = self.ledgers[0].state(MODEL)
+        planned = {s.name: s for s in state.traffic.segments} if state.traffic else {}
+        assert planned.keys() == state.champions.keys()
+        for segment, plan in planned.items():
+            assert plan.stable.version == state.champions[segment]
+            candidate = plan.candidate.version if plan.candidate else None
+            assert candidate == state.rolling.get(segment)
+            assert all(arm.digest == state.digests[arm.version] for arm in plan.arms())
+            if plan.share:
+                assert plan.candidate is not None
+                assert plan.candidate.digest not in state.latches
 
     @invariant()
     def all_writers_see_the_same(self) -> None:
