@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -46,7 +45,7 @@ class Site:
     port: int
     mlflow: subprocess.Popen[bytes] | None = None
     daemon: subprocess.Popen[bytes] | None = None
-    groups: list[int] = field(default_factory=list)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     logged: tuple[Logged, Logged] | None = None
     more: dict[str, str] = field(default_factory=dict)
 
@@ -149,7 +148,7 @@ class Site:
             until(partial(self.decisions, version), f"the decision on version {version}")
 
     def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}{len(self.groups)}.log").open("wb") as log:
+        with (self.folder / f"{name}{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
                 env=self.environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -158,7 +157,7 @@ class Site:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.groups.append(process.pid)
+        self.started.append(process)
         return process
 
     def _mlflow_answers(self) -> bool:
@@ -204,6 +203,5 @@ def running_site(folder: Path) -> Iterator[Site]:
             site.start_daemon()
             yield site
         finally:
-            for group in site.groups:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+            for process in site.started:
+                site.kill(process)
