@@ -42,7 +42,7 @@ def read_tally(path: Path, counting: Counting) -> Tally | None:
             )
             tally.slices = dict(zip(told["slices"], kept["slice_counts"], strict=True))
             tally.steps = dict(zip(told["steps"], kept["step_counts"], strict=True))
-            tally.last_us = int(told["last_us"])
+            tally.last_us = tally.read_before_us = int(told["last_us"])
             return tally
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None

@@ -113,6 +113,8 @@ class Tally:
         # By step: by arm (units, decided, positive).
         self.steps: dict[int, Ints] = {}
         self.last_us = 0
+        # Requests until then were counted before: they have no unit of their own to tell by.
+        self.read_before_us = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count a batch of requests, which are in order of time."""
@@ -160,7 +162,8 @@ class Tally:
         at, new = self.units.places(keys)
         kinds = len(self.counting.kinds)
         counts = self.slices.setdefault(place, np.zeros((2, 3 + 2 * kinds), dtype=np.int64))
-        counts[:, 0] += np.bincount(rows.arm, minlength=2)
+        unread = rows.time_us > self.read_before_us
+        counts[:, 0] += np.bincount(rows.arm[unread], minlength=2)
         # A unit that was counted in a later slice is read again or came late: it is left alone.
         current = self.units.slice[at] <= place
         entering = self.units.slice[at] < place
