@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.measuring import Line
 from promotion_assets.quiet import silence_telemetry
 
-JOBS = ("auc", "groups", "drift", "ledger", "watch", "large", "rollout")
+JOBS = ("auc", "groups", "drift", "ledger", "watch", "large", "rollout", "serving")
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -6,8 +6,9 @@ while the clusters themselves drop unknown fields in silence.
 - KServe, ``config/crd/full/serving.kserve.io_inferenceservices.yaml`` (v1beta1) and
   ``serving.kserve.io_inferencegraphs.yaml`` (v1alpha1), at aaac4e294dae.
 - Istio, ``kubernetes/customresourcedefinitions.gen.yaml`` (VirtualService, v1), at b8f8791d9653.
-
-Envoy's is not here: its generated protocol buffers are a package (``xds-protos``).
+- Envoy, ``envoy/config/route/v3/route.proto`` and ``route_components.proto``, in proto3's JSON
+  form, as the generated protocol buffers of xds-protos 1.85 describe them. The package itself is
+  no dependency: it overwrites files of OpenTelemetry's, and MLflow does not import after that.
 """
 
 from __future__ import annotations
@@ -120,6 +121,79 @@ VIRTUAL_SERVICE = resource(
             ),
         },
     ),
+)
+INT64: JSON = {"type": "string", "pattern": "^-?[0-9]+$"}
+CLUSTER: JSON = {**NAME, "minLength": 1}
+HEADER_MATCHER: JSON = {
+    **closed(
+        ("name",),
+        name={"type": "string", "minLength": 1},
+        string_match=closed(("exact",), exact=TEXT),
+        range_match=closed(("start", "end"), start=INT64, end=INT64),
+    ),
+    "minProperties": 2,
+    "maxProperties": 2,
+}
+WEIGHTED_CLUSTERS = closed(
+    ("clusters",),
+    clusters={
+        "type": "array",
+        "minItems": 1,
+        "items": closed(
+            ("name", "weight"),
+            name=CLUSTER,
+            weight={"type": "integer", "minimum": 0, "maximum": 4294967295},
+        ),
+    },
+    total_weight={"type": "integer", "minimum": 1, "maximum": 4294967295},
+)
+FRACTION = closed(
+    ("numerator", "denominator"),
+    numerator={"type": "integer", "minimum": 0},
+    denominator={"enum": ["HUNDRED", "TEN_THOUSAND", "MILLION"]},
+)
+ROUTE_ACTION: JSON = {
+    **closed(
+        cluster=CLUSTER,
+        weighted_clusters=WEIGHTED_CLUSTERS,
+        request_mirror_policies={
+            "type": "array",
+            "items": closed(
+                ("cluster",), cluster=CLUSTER, runtime_fraction=closed(default_value=FRACTION)
+            ),
+        },
+    ),
+    "oneOf": [{"required": ["cluster"]}, {"required": ["weighted_clusters"]}],
+}
+ROUTE_CONFIGURATION = closed(
+    ("virtual_hosts",),
+    name=TEXT,
+    virtual_hosts={
+        "type": "array",
+        "items": closed(
+            ("name", "domains"),
+            name={"type": "string", "minLength": 1},
+            domains={"type": "array", "items": TEXT, "minItems": 1},
+            routes={
+                "type": "array",
+                "items": closed(
+                    ("match", "route"),
+                    name=TEXT,
+                    match=closed(
+                        ("prefix",),
+                        prefix=TEXT,
+                        headers={"type": "array", "items": HEADER_MATCHER},
+                    ),
+                    route=ROUTE_ACTION,
+                ),
+            },
+            response_headers_to_add={
+                "type": "array",
+                "maxItems": 1000,
+                "items": closed(("header",), header=closed(("key",), key=TEXT, value=TEXT)),
+            },
+        ),
+    },
 )
 BY_KIND = {
     "InferenceService": INFERENCE_SERVICE,

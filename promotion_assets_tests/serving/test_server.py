@@ -6,7 +6,9 @@ import json
 import math
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,6 +394,43 @@ def test_requests_under_way_are_answered_before_it_ends(world: World) -> None:
         client.close()
     assert statuses == [200] * 100
     assert len(rows(events, "request")) == 100
+
+
+def test_a_thousand_swaps_over_http_fail_no_request(world: World) -> None:
+    """Every answer comes, and is from the version that the generation in its header names."""
+    world.go_live("2", share=10_000)
+    seen: list[tuple[int, int, str]] = []
+    over = threading.Event()
+    with serving(world, poll=60) as server:
+        engine = server.follower.engine
+        first = engine.generation
+        only = first.plan.segments[0]
+
+        def keep_asking() -> None:
+            client = Client(server.port)
+            while not over.is_set():
+                said = client.ask(X_Promotion_Unit="u")
+                generation = int(said.headers["x-promotion-generation"])
+                seen.append((said.status, generation, said.headers["x-promotion-version"]))
+            client.close()
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for number in range(1, 1001):
+            changed = only.model_copy(update={"share": 10_000 * (number % 2)})
+            engine.swap(
+                replace(engine.generation, plan=engine.generation.plan.with_segment(changed))
+            )
+            time.sleep(0.002)
+        over.set()
+        for thread in threads:
+            thread.join()
+    begun = first.plan.generation
+    assert len({generation for _, generation, _ in seen}) > 20
+    for status, generation, version in seen:
+        candidate = generation == begun or (generation - begun) % 2
+        assert (status, version) == (200, "2" if candidate else "1")
 
 
 def test_disk_full_costs_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
