@@ -123,8 +123,6 @@ def test_events_that_are_read_again_count_once(world: World) -> None:
 def test_event_log_that_is_away_lets_shares_stay(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
     """No data is inconclusive: it waits, and its longest time still comes to an end."""
     reach(world, 500)
 
