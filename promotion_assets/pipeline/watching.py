@@ -24,7 +24,7 @@ from promotion_assets.pipeline.workspace import Workspace
 
 # So many models a look are asked for whatever their entry says: clocks are not in order, and two
 # changes in one millisecond look like one.
-TAKING_TURNS = 2
+TAKING_TURNS = 1
 
 
 class Seen(Frozen):

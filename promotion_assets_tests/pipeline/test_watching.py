@@ -131,7 +131,7 @@ def test_versions_that_changed_in_the_same_millisecond_are_found_in_turn(
     (entry,) = [e for e in opened.registry.entries({}, ()) if e.model == TWO]
     hidden = seen.models[TWO].model_copy(update={"updated": entry.updated})
     seen = seen.model_copy(update={"models": {**seen.models, TWO: hidden}, "turn": 0})
-    for expected in (*[[]] * 5, [(TWO, "4")], []):
+    for expected in (*[[]] * 11, [(TWO, "4")], []):
         found, seen = look_for_versions(opened, many, seen, tuple, most=25)
         assert versions(found) == expected
 
