@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from promotion_assets.cli.review import segment_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -65,7 +64,7 @@ def status(ctx: click.Context, model: str | None, as_json: bool) -> None:
 @command.command("report")
 @click.argument("model")
 @click.argument("version")
-@segment_option
+@click.option("--segment", default="default", show_default=True, help="Which segment.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def report(ctx: click.Context, model: str, version: str, segment: str, as_json: bool) -> None:
