@@ -94,6 +94,6 @@ def _lines(report: ShadowReport) -> Iterator[str]:
         baseline = "" if m.baseline is None else f"champion {shown(m.baseline, m.unit)}"
         limit = limit_of(m)
         yield (
-            f"  {m.outcome or 'reported':<13} {title_of(m):<44} {value_of(m):>12}  "
+            f"  {m.outcome or 'reported':<13} {title_of(m):<50} {value_of(m):>10}  "
             f"{bounds_of(m):<22} {limit:<9} n {m.sample_size or 0:<8,} {baseline}"
         ).rstrip()
