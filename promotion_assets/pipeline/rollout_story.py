@@ -37,8 +37,8 @@ class RolloutStory:
     def next_step(self) -> str:
         """Say what comes next and why it waits, or how it ended."""
         if self.action is not None:
-            after = f", not before {self.action.not_before:%Y-%m-%d %H:%M:%S}"
-            when = after if self.action.not_before else ""
+            moment = self.action.not_before
+            when = f", not before {moment:%Y-%m-%d %H:%M:%S}" if moment else ""
             return f"{self.action.kind.replace('_', ' ')}{when}: {self.action.reason}"
         if not self.steps:
             return "it has not begun"
