@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import repeat
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -95,8 +95,7 @@ class Payload:
         A number has one hash whether it came as ``1`` or ``1.0``, in whatever form.
         """
         rows = self.rows
-        order = sorted(range(len(rows.columns)), key=rows.columns.__getitem__)
-        names = json.dumps([rows.columns[n] for n in order]).encode()
+        order, names = _in_order(rows.columns)
         return tuple(
             sha256(names + _bytes([row[n] for n in order])).hexdigest() for row in rows.data
         )
@@ -266,6 +265,13 @@ def _flat(data: list[Any]) -> list[Any]:
     if data and isinstance(data[0], list):
         return [value for row in data for value in (row if isinstance(row, list) else [row])]
     return data
+
+
+@lru_cache(maxsize=256)
+def _in_order(columns: tuple[str, ...]) -> tuple[list[int], bytes]:
+    """Return the places of columns in the order of their names, and the names as JSON."""
+    order = sorted(range(len(columns)), key=columns.__getitem__)
+    return order, json.dumps([columns[n] for n in order]).encode()
 
 
 def _bytes(values: list[Any]) -> bytes:
