@@ -153,7 +153,7 @@ def promotion_definitions(
                 *(a for assets in rollouts.values() for a in assets),
                 *mirrors,
                 *champions,
-                notifications(),
+                notifications(names[0].group if len(names) == 1 else "platform"),
             ]
         ),
         jobs=[

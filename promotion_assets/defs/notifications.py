@@ -20,8 +20,13 @@ EVERYTHING_ARRIVES = "everything_arrives"
 BUDGET_SECONDS = 20.0
 
 
-def notifications() -> dg.AssetsDefinition:
-    """Return the asset that is the outbox of all models."""
+def notifications(group: str = "platform") -> dg.AssetsDefinition:
+    """Return the asset that is the outbox of all models.
+
+    Args:
+        group: the asset group. With one model it is that model's: a graph of one group opens by
+            itself, while two are shown closed.
+    """
 
     @dg.multi_asset(
         name="notifications",
@@ -30,7 +35,7 @@ def notifications() -> dg.AssetsDefinition:
                 KEY,
                 description="What others are told of, from the outbox in the ledger's database: "
                 "who is told, what waits, and dead letters. Materialising it sends what is due.",
-                group_name="platform",
+                group_name=group,
                 kinds={"sqlite"},
             )
         ],
