@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,16 @@ from promotion_assets.defs.champions import champion, champion_again
 from promotion_assets.defs.decision import audit_record, decision, staging
 from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
+from promotion_assets.defs.jobs import job_of
 from promotion_assets.defs.mirror import registry_mirror
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.notifications import notifications, notifications_sensor
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.production import production, promotion_record
 from promotion_assets.defs.review import review, reviews_sensor
-from promotion_assets.defs.rollout import rollout, rollout_job, rollouts_sensor
+from promotion_assets.defs.rollout import rollout, rollouts_sensor
 from promotion_assets.defs.sensors import changed_inputs, new_versions
-from promotion_assets.defs.shadow import shadow_job, shadow_report, shadows_sensor
+from promotion_assets.defs.shadow import shadow_report, shadows_sensor
 from promotion_assets.gates.catalogue import settings_for
 from promotion_assets.policy.model import ModelPolicy, Policy
 
@@ -44,51 +47,6 @@ def model_assets(names: Names, policy: ModelPolicy) -> list[dg.AssetsDefinition]
     ]
 
 
-def evaluation_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
-    """Return the job that evaluates one version.
-
-    One process runs its steps: a candidate is isolated by us in a child of its own, and a
-    process a step costs seconds each. Another executor is a matter of configuration.
-    """
-    return dg.define_asset_job(
-        names.job,
-        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
-        executor_def=dg.in_process_executor,
-        description=f"Evaluates one version of {names.model}: from the registry to the ledger.",
-        tags={"promotion/job": "evaluate"},
-    )
-
-
-def promotion_job(names: Names, assets: list[dg.AssetsDefinition]) -> Any:
-    """Return the job that a person runs to move a Staging version to Production."""
-    return dg.define_asset_job(
-        f"promote_{names.slug}",
-        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
-        executor_def=dg.in_process_executor,
-        description=f"Moves a version of {names.model} to Production, if everything is there.",
-    )
-
-
-def reading_job(names: Names) -> Any:
-    """Return the job that reads the evaluation dataset's source, and nothing else."""
-    return dg.define_asset_job(
-        f"read_dataset_{names.slug}",
-        selection=dg.AssetSelection.assets(names.key("evaluation_dataset")),
-        executor_def=dg.in_process_executor,
-        description=f"Reads the evaluation dataset of {names.model} anew.",
-    )
-
-
-def reconcile_job(mirrors: list[dg.AssetsDefinition]) -> Any:
-    """Return the job that compares registry and champions with the ledger, for every model."""
-    return dg.define_asset_job(
-        "reconcile",
-        selection=dg.AssetSelection.assets(*(key for asset in mirrors for key in asset.keys)),
-        executor_def=dg.in_process_executor,
-        description="Compares MLflow with the ledger and finishes what stopped half way.",
-    )
-
-
 def reconcile_sensor(job: Any, every_seconds: int = 600) -> dg.SensorDefinition:
     """Return the sensor that runs ``job`` when the daemon starts and regularly from then on."""
 
@@ -105,6 +63,77 @@ def reconcile_sensor(job: Any, every_seconds: int = 600) -> dg.SensorDefinition:
     return _reconcile_regularly
 
 
+@dataclass(frozen=True)
+class ModelParts:
+    """The assets of one model by the job that materialises them, and those jobs."""
+
+    names: Names
+    evaluated: list[dg.AssetsDefinition]
+    shadowed: list[dg.AssetsDefinition]
+    promoted: list[dg.AssetsDefinition]
+    rolled_out: list[dg.AssetsDefinition]
+    watched: list[dg.AssetsDefinition]
+
+    @classmethod
+    def of(cls, names: Names, policy: ModelPolicy) -> ModelParts:
+        """Build every asset of one model."""
+        return cls(
+            names,
+            evaluated=model_assets(names, policy),
+            shadowed=[shadow_report(names, policy)],
+            promoted=[
+                review(names, policy),
+                production(names, policy),
+                promotion_record(names, policy),
+            ],
+            rolled_out=[rollout(names, policy), challenger_report(names, policy)],
+            watched=[registry_mirror(names, policy), champion(names, policy)],
+        )
+
+    def assets(self) -> list[dg.AssetsDefinition]:
+        """Return all of them, in the order in which a version goes through them."""
+        return [
+            *self.evaluated,
+            *self.shadowed,
+            *self.promoted,
+            *self.rolled_out,
+            *self.watched,
+        ]
+
+    @cached_property
+    def jobs(self) -> Mapping[str, Any]:
+        """The model's jobs, by what they do."""
+        model, slug = self.names.model, self.names.slug
+        return {
+            "evaluate": job_of(
+                self.names.job,
+                self.evaluated,
+                f"Evaluates one version of {model}: from the registry to the ledger.",
+                {"promotion/job": "evaluate"},
+            ),
+            "promote": job_of(
+                f"promote_{slug}",
+                self.promoted,
+                f"Moves a version of {model} to Production, if everything is there.",
+            ),
+            "shadow": job_of(
+                f"shadow_{slug}",
+                self.shadowed,
+                f"Reports how a shadow of {model} answers beside the champion.",
+            ),
+            "rollout": job_of(
+                f"rollout_{slug}",
+                self.rolled_out,
+                f"Shows how traffic moves to a version of {model}.",
+            ),
+            "read": job_of(
+                f"read_dataset_{slug}",
+                self.evaluated[:1],
+                f"Reads the evaluation dataset of {model} anew.",
+            ),
+        }
+
+
 def promotion_definitions(
     policy: Policy,
     *,
@@ -119,69 +148,52 @@ def promotion_definitions(
         look_seconds: how often the registry is looked at where no webhook hints at anything;
             as the policy says where not given.
     """
-    poll = policy.schedule.poll_seconds if look_seconds is None else look_seconds
     taken: set[str] = set()
     names = [Names.of(model, taken) for model in policy.models]
-    by_model = {n: model_assets(n, policy.models[n.model]) for n in names}
-    jobs = {n.model: evaluation_job(n, assets) for n, assets in by_model.items()}
-    live = {
-        n: [
-            review(n, policy.models[n.model]),
-            production(n, policy.models[n.model]),
-            promotion_record(n, policy.models[n.model]),
-        ]
-        for n in names
-    }
-    promoting = {n.model: promotion_job(n, assets) for n, assets in live.items()}
-    shadows = {n: [shadow_report(n, policy.models[n.model])] for n in names}
-    shadowing = {n.model: shadow_job(n, assets) for n, assets in shadows.items()}
-    rollouts = {
-        n: [rollout(n, policy.models[n.model]), challenger_report(n, policy.models[n.model])]
-        for n in names
-    }
-    rolling = {n.model: rollout_job(n, assets) for n, assets in rollouts.items()}
-    mirrors = [registry_mirror(n, policy.models[n.model]) for n in names]
-    champions = [champion(n, policy.models[n.model]) for n in names]
-    reading = {n.model: reading_job(n) for n in names}
-    reconciling = reconcile_job([*mirrors, *champions])
+    parts = [ModelParts.of(n, policy.models[n.model]) for n in names]
+    outbox = notifications(names[0].group if len(names) == 1 else "platform")
+    reconciling = job_of(
+        "reconcile",
+        [asset for part in parts for asset in part.watched],
+        "Compares MLflow with the ledger and finishes what stopped half way.",
+    )
+    evaluating = {p.names.model: p.jobs["evaluate"] for p in parts}
     return dg.Definitions(
-        assets=_with_code_references(
-            [
-                *(a for assets in by_model.values() for a in assets),
-                *(a for assets in shadows.values() for a in assets),
-                *(a for assets in live.values() for a in assets),
-                *(a for assets in rollouts.values() for a in assets),
-                *mirrors,
-                *champions,
-                notifications(names[0].group if len(names) == 1 else "platform"),
-            ]
-        ),
-        jobs=[
-            *jobs.values(),
-            *promoting.values(),
-            *shadowing.values(),
-            *rolling.values(),
-            *reading.values(),
-            reconciling,
-        ],
+        assets=_with_code_references([*(a for p in parts for a in p.assets()), outbox]),
+        jobs=[*(job for p in parts for job in p.jobs.values()), reconciling],
         sensors=[
-            new_versions(names, jobs, look_seconds=poll),
-            changed_inputs(names, jobs, reading, interval_seconds=policy.schedule.inputs_seconds),
-            reviews_sensor(names, promoting),
-            shadows_sensor(names, shadowing),
-            rollouts_sensor(
-                names,
-                rolling,
-                interval_seconds=min(p.rollout.tick_seconds for p in policy.models.values()),
-            ),
+            *_sensors(policy, parts, look_seconds),
             reconcile_sensor(reconciling),
             notifications_sensor(),
         ],
-        schedules=[champion_again(n, jobs[n.model], policy.schedule) for n in names],
+        schedules=[champion_again(n, evaluating[n.model], policy.schedule) for n in names],
         resources={
             "platform": Platform(config=str(config or ""), home=str(home or "")),
         },
     )
+
+
+def _sensors(
+    policy: Policy, parts: Sequence[ModelParts], look_seconds: float | None
+) -> list[dg.SensorDefinition]:
+    """Return the sensors that go over all models."""
+    names = [part.names for part in parts]
+
+    def jobs(what: str) -> dict[str, Any]:
+        return {part.names.model: part.jobs[what] for part in parts}
+
+    schedule = policy.schedule
+    poll = schedule.poll_seconds if look_seconds is None else look_seconds
+    tick = min(p.rollout.tick_seconds for p in policy.models.values())
+    return [
+        new_versions(names, jobs("evaluate"), look_seconds=poll),
+        changed_inputs(
+            names, jobs("evaluate"), jobs("read"), interval_seconds=schedule.inputs_seconds
+        ),
+        reviews_sensor(names, jobs("promote")),
+        shadows_sensor(names, jobs("shadow")),
+        rollouts_sensor(names, jobs("rollout"), interval_seconds=tick),
+    ]
 
 
 def _with_code_references(assets: list[dg.AssetsDefinition]) -> Sequence[Any]:

@@ -69,16 +69,6 @@ def rollout(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
     return _rollout
 
 
-def rollout_job(names: Names, assets: Sequence[dg.AssetsDefinition]) -> Any:
-    """Return the job that shows the rollout of one version."""
-    return dg.define_asset_job(
-        f"rollout_{names.slug}",
-        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
-        executor_def=dg.in_process_executor,
-        description=f"Shows how traffic moves to a version of {names.model}.",
-    )
-
-
 def rollouts_sensor(
     models: Sequence[Names], jobs: Mapping[str, Any], *, interval_seconds: int = 30
 ) -> dg.SensorDefinition:

@@ -78,16 +78,6 @@ def shadow_report(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
     return _shadow_report
 
 
-def shadow_job(names: Names, assets: Sequence[dg.AssetsDefinition]) -> Any:
-    """Return the job that makes the report of one version."""
-    return dg.define_asset_job(
-        f"shadow_{names.slug}",
-        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys)),
-        executor_def=dg.in_process_executor,
-        description=f"Reports how a shadow of {names.model} answers beside the champion.",
-    )
-
-
 def shadows_sensor(
     models: Sequence[Names], jobs: Mapping[str, Any], *, interval_seconds: int = 60
 ) -> dg.SensorDefinition:

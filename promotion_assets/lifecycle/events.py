@@ -25,7 +25,16 @@ from promotion_assets.lifecycle.drill_events import (
 from promotion_assets.lifecycle.event_base import DEFAULT_SEGMENT as DEFAULT_SEGMENT
 from promotion_assets.lifecycle.event_base import Event as Event
 from promotion_assets.lifecycle.event_base import Value as Value
-from promotion_assets.serving.plan import TrafficPlan
+from promotion_assets.lifecycle.registry_events import Deviation as Deviation
+from promotion_assets.lifecycle.registry_events import RegistryRestored as RegistryRestored
+from promotion_assets.lifecycle.registry_events import RegistryTampered as RegistryTampered
+from promotion_assets.lifecycle.review_events import AccessRecorded as AccessRecorded
+from promotion_assets.lifecycle.review_events import ReviewDecided as ReviewDecided
+from promotion_assets.lifecycle.review_events import ReviewRefused as ReviewRefused
+from promotion_assets.lifecycle.review_events import ReviewReminded as ReviewReminded
+from promotion_assets.lifecycle.review_events import ReviewRequested as ReviewRequested
+from promotion_assets.lifecycle.traffic_events import RolloutStepped as RolloutStepped
+from promotion_assets.lifecycle.traffic_events import TrafficPlanned as TrafficPlanned
 
 
 class Stage(StrEnum):
@@ -200,54 +209,6 @@ class RolloutCompleted(Event):
     intent_id: str | None = None
 
 
-class TrafficPlanned(Event):
-    """Servers of the model follow this plan from now on.
-
-    Attributes:
-        cause: ``stages`` where a change of stages brought it about, ``shadow`` where a shadow
-            begins or ends, ``rollout`` where the share of what is rolling out changes.
-    """
-
-    kind: Literal["TRAFFIC_PLANNED"] = "TRAFFIC_PLANNED"
-    plan: TrafficPlan
-    cause: Literal["stages", "shadow", "rollout"]
-    reason: str
-
-
-class RolloutStepped(Event):
-    """A rollout was begun, moved on, held, or ended; or a person stepped in.
-
-    Attributes:
-        step: number of the step that it is at now, from 0.
-        share_from, share_to: basis points of the candidate before and after.
-        generation: of the traffic plan that holds from now on.
-        statistics: the sufficient statistics and verdicts on which it was decided.
-    """
-
-    kind: Literal["ROLLOUT_STEP"] = "ROLLOUT_STEP"
-    version: str
-    segment: str = DEFAULT_SEGMENT
-    action: Literal[
-        "start",
-        "advance",
-        "hold",
-        "bake",
-        "complete",
-        "roll_back",
-        "pause",
-        "resume",
-        "skip",
-        "abort",
-    ]
-    step: int = Field(ge=0)
-    share_from: int = Field(ge=0)
-    share_to: int = Field(ge=0)
-    generation: int = Field(ge=0)
-    at: AwareDatetime
-    reason: str
-    statistics: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
 class RolledBack(Event):
     """Traffic of a segment went back from one version to another."""
 
@@ -300,134 +261,6 @@ class ShadowReported(Event):
     rules_digest: str = ""
     pairs: int = Field(default=0, ge=0)
     last: AwareDatetime | None = None
-
-
-class ReviewRequested(Event):
-    """A Staging version awaits human review.
-
-    Attributes:
-        evidence: digests by name of what is to be judged, as in :class:`ReviewDecided`.
-        request_id: names the request; a version whose evidence changed gets another one.
-        assigned: whose turn it is.
-        requested_at, expires_at: when it was opened, and when it closes by itself.
-    """
-
-    kind: Literal["REVIEW_REQUESTED"] = "REVIEW_REQUESTED"
-    version: str
-    segment: str = DEFAULT_SEGMENT
-    evidence: Mapping[str, str] = Field(default_factory=dict)
-    request_id: str = ""
-    assigned: tuple[str, ...] = ()
-    requested_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
-
-
-class ReviewReminded(Event):
-    """Nobody has decided on an open request for a while, or its time is over.
-
-    ``what`` is ``reminder`` or ``expired``.
-    """
-
-    kind: Literal["REVIEW_REMINDED"] = "REVIEW_REMINDED"
-    version: str
-    segment: str = DEFAULT_SEGMENT
-    request_id: str
-    what: Literal["reminder", "expired"]
-    assigned: tuple[str, ...] = ()
-
-
-class ReviewRefused(Event):
-    """Somebody tried to approve or reject and was not allowed to; ``problems`` say why."""
-
-    kind: Literal["REVIEW_REFUSED"] = "REVIEW_REFUSED"
-    version: str
-    segment: str = DEFAULT_SEGMENT
-    verdict: Literal["approved", "rejected"]
-    surface: str = ""
-    problems: tuple[str, ...] = Field(min_length=1)
-
-
-class AccessRecorded(Event):
-    """Something happened to a reviewer's access: given, taken away, tried in vain.
-
-    ``model`` is the journal of access, which no registered model can be called. ``source`` is
-    where it came from, an address or a surface.
-    """
-
-    kind: Literal["REVIEWER_ACCESS"] = "REVIEWER_ACCESS"
-    what: Literal["token_issued", "token_revoked", "login_failed", "locked_out", "request_refused"]
-    reviewer: str = ""
-    source: str = ""
-    detail: str = ""
-
-
-class ReviewDecided(Event):
-    """One reviewer has approved or rejected one version on exactly this evidence.
-
-    Attributes:
-        actor: the reviewer.
-        evidence: digests by name of what the reviewer judged: ``decision``, ``model``,
-            ``dataset``, ``policy``, ``champion`` (its digest), ``shadow`` and ``review`` (the
-            rules of the review).
-        surface: through which surface it came.
-        request_id: the request that it answers.
-        view_digest: digest of what the reviewer was shown, which is kept under it.
-        seconds: from first opening to the vote, by the server's clock.
-        flags: what about it wants an auditor's look.
-    """
-
-    kind: Literal["REVIEW_DECIDED"] = "REVIEW_DECIDED"
-    version: str
-    segment: str = DEFAULT_SEGMENT
-    verdict: Literal["approved", "rejected"]
-    reviewed_at: AwareDatetime
-    evidence: Mapping[str, str]
-    answers: Mapping[str, JsonValue] = Field(default_factory=dict)
-    comment: str = ""
-    surface: str = ""
-    request_id: str = ""
-    view_digest: str = ""
-    seconds: float | None = None
-    flags: tuple[str, ...] = ()
-
-
-class Deviation(Value):
-    """One thing in the registry that is not what the ledger says.
-
-    ``subject`` is ``alias``, ``stage``, ``tag``, ``artifact`` or ``version``; ``name`` says
-    which one.
-    """
-
-    subject: Literal["alias", "stage", "tag", "artifact", "version"]
-    name: str
-    version: str | None = None
-    expected: str | None = None
-    found: str | None = None
-
-    def sentence(self) -> str:
-        """Say it in one sentence."""
-        of = f" of version {self.version}" if self.version else ""
-        expected = "absent" if self.expected is None else repr(self.expected)
-        found = "absent" if self.found is None else repr(self.found)
-        return f"{self.subject} {self.name!r}{of} should be {expected} and is {found}"
-
-
-class RegistryTampered(Event):
-    """Somebody else moved a stage, alias or tag in the registry, or changed an artifact."""
-
-    kind: Literal["REGISTRY_TAMPERED"] = "REGISTRY_TAMPERED"
-    deviations: tuple[Deviation, ...] = Field(min_length=1)
-    open_intent: str | None = None
-
-
-class RegistryRestored(Event):
-    """The registry says again what the ledger says.
-
-    ``actor`` is ``promotion`` where the policy had it put back.
-    """
-
-    kind: Literal["REGISTRY_RESTORED"] = "REGISTRY_RESTORED"
-    deviations: tuple[Deviation, ...] = ()
 
 
 class VersionCopied(Event):

@@ -8,11 +8,10 @@ written by a defective caller nor pass unseen when it was written past the calle
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion_assets.errors import IntegrityError
 from promotion_assets.lifecycle.champion_events import ChampionFailed
+from promotion_assets.lifecycle.draft import Draft, impossible
 from promotion_assets.lifecycle.drill_events import DrillEvent, is_journal
 from promotion_assets.lifecycle.events import (
     Adopted,
@@ -53,12 +52,12 @@ def fold(model: str, events: Iterable[AnyEvent], start: ModelState | None = None
         IntegrityError: if an event cannot follow the ones before it.
     """
     state = start or ModelState(model)
-    draft = _Draft.of(state)
+    draft = Draft.of(state)
     for event in events:
         if event.model != model:
-            raise _impossible(model, f"an event of {event.model!r} is among its events")
+            raise impossible(model, f"an event of {event.model!r} is among its events")
         if isinstance(event, DrillEvent) is not is_journal(model):
-            raise _impossible(
+            raise impossible(
                 model,
                 f"{event.kind} of version {getattr(event, 'version', '')!r}: drills are recorded "
                 "in their journal, and nothing else is",
@@ -81,80 +80,19 @@ def check_whole(state: ModelState) -> None:
         champion, rolling = state.champions.get(segment), state.rolling.get(segment)
         roles = {version for version in (champion, rolling) if version is not None}
         if live != roles or (rolling is not None and (champion is None or champion == rolling)):
-            raise _impossible(
+            raise impossible(
                 state.model,
                 f"segment {segment!r} would have versions {sorted(live, key=version_key)} in "
                 f"Production with champion {champion} and rollout {rolling}",
             )
     if state.traffic is not None and fitting_plan(state) != state.traffic:
-        raise _impossible(
+        raise impossible(
             state.model,
             f"generation {state.traffic.generation} of its traffic plan does not fit its stages",
         )
 
 
-@dataclass
-class _Draft:
-    """A state under construction; containers are copied once, when the fold begins."""
-
-    state: ModelState
-    sequence: int
-    stages: dict[str, dict[str, Stage]]
-    champions: dict[str, str]
-    rolling: dict[str, str]
-    changed: dict[str, Any]
-
-    @classmethod
-    def of(cls, state: ModelState) -> _Draft:
-        return cls(
-            state=state,
-            sequence=state.sequence,
-            stages={segment: dict(held) for segment, held in state.stages.items()},
-            champions=dict(state.champions),
-            rolling=dict(state.rolling),
-            changed={},
-        )
-
-    def own(self, name: str) -> dict[Any, Any]:
-        """Return the state's mapping ``name`` as a copy that may be changed."""
-        if name not in self.changed:
-            self.changed[name] = dict(getattr(self.state, name))
-        copy: dict[Any, Any] = self.changed[name]
-        return copy
-
-    def look(self, name: str) -> Mapping[Any, Any]:
-        """Return the state's mapping ``name`` as it is now, to be read."""
-        found: Mapping[Any, Any] = self.changed.get(name, getattr(self.state, name))
-        return found
-
-    def stage(self, version: str, segment: str) -> Stage:
-        return self.stages.get(segment, {}).get(version, Stage.NONE)
-
-    def take_role(self, segment: str, version: str) -> None:
-        self.champions[segment] = version
-        lines = self.own("lines")
-        lines[segment] = (*lines.get(segment, ()), version)
-
-    def look_one(self, name: str) -> Any:
-        """Return one value of the state as it is now."""
-        return self.changed.get(name, getattr(self.state, name))
-
-    def intent(self) -> IntentRecorded | None:
-        found: IntentRecorded | None = self.changed.get("intent", self.state.intent)
-        return found
-
-    def done(self) -> ModelState:
-        return replace(
-            self.state,
-            sequence=self.sequence,
-            stages=self.stages,
-            champions=self.champions,
-            rolling=self.rolling,
-            **self.changed,
-        )
-
-
-def _evaluated(draft: _Draft, event: EvaluationFinished) -> None:
+def _evaluated(draft: Draft, event: EvaluationFinished) -> None:
     judged = draft.own("decisions")
     before: EvaluationFinished | None = judged.get(event.version)
     if before is not None and before.tags != event.tags:
@@ -165,23 +103,23 @@ def _evaluated(draft: _Draft, event: EvaluationFinished) -> None:
     draft.own("for_segment")[(event.segment, event.version)] = short
 
 
-def _intended(draft: _Draft, event: IntentRecorded) -> None:
+def _intended(draft: Draft, event: IntentRecorded) -> None:
     open_intent = draft.intent()
     if open_intent is not None:
-        raise _impossible(
+        raise impossible(
             event.model, f"intent {event.intent_id} opens while {open_intent.intent_id} is open"
         )
     draft.changed["intent"] = event
 
 
-def _intent_closed(draft: _Draft, event: IntentFinished | IntentAbandoned) -> None:
+def _intent_closed(draft: Draft, event: IntentFinished | IntentAbandoned) -> None:
     open_intent = draft.intent()
     if open_intent is None or open_intent.intent_id != event.intent_id:
-        raise _impossible(event.model, f"intent {event.intent_id} closes and was not open")
+        raise impossible(event.model, f"intent {event.intent_id} closes and was not open")
     draft.changed["intent"] = None
 
 
-def _stage_changed(draft: _Draft, event: StageChanged) -> None:
+def _stage_changed(draft: Draft, event: StageChanged) -> None:
     held = draft.stage(event.version, event.segment)
     step = (event.promoted_from, event.promoted_to)
     what = (
@@ -189,20 +127,20 @@ def _stage_changed(draft: _Draft, event: StageChanged) -> None:
         f"in segment {event.segment!r}"
     )
     if held is not event.promoted_from:
-        raise _impossible(event.model, f"{what} and was in {held}")
+        raise impossible(event.model, f"{what} and was in {held}")
     if event.cause not in ALLOWED.get(step, frozenset()):
-        raise _impossible(event.model, f"{what}, which no rule allows")
+        raise impossible(event.model, f"{what}, which no rule allows")
     lacking = _lacking(draft, event) if event.cause == "promotion" else None
     if lacking is not None:
-        raise _impossible(event.model, f"{what} without {lacking}")
+        raise impossible(event.model, f"{what} without {lacking}")
     if step == (Stage.ARCHIVED, Stage.PRODUCTION) and event.version not in draft.look("lines").get(
         event.segment, ()
     ):
-        raise _impossible(event.model, f"{what} and has never been its champion")
+        raise impossible(event.model, f"{what} and has never been its champion")
     _move(draft, event)
 
 
-def _lacking(draft: _Draft, event: StageChanged) -> str | None:
+def _lacking(draft: Draft, event: StageChanged) -> str | None:
     """Name what no promotion is without, whatever the policy says; ``None`` if it is all there."""
     place = (event.segment, event.version)
     decision = draft.look("for_segment").get(place)
@@ -221,14 +159,14 @@ def _lacking(draft: _Draft, event: StageChanged) -> str | None:
     return None
 
 
-def _move(draft: _Draft, event: StageChanged) -> None:
+def _move(draft: Draft, event: StageChanged) -> None:
     segment, version = event.segment, event.version
     if event.promoted_to is Stage.PRODUCTION:
         draft.own("rolled_back").pop(segment, None)
         if segment not in draft.champions:
             draft.take_role(segment, version)
         elif event.cause == "rollback" or segment in draft.rolling:
-            raise _impossible(
+            raise impossible(
                 event.model,
                 f"version {version} enters Production of segment {segment!r} beside champion "
                 f"{draft.champions[segment]} and rollout {draft.rolling.get(segment)}",
@@ -247,33 +185,33 @@ def _move(draft: _Draft, event: StageChanged) -> None:
         draft.own("digests")[version] = event.model_digest
 
 
-def _adopted(draft: _Draft, event: Adopted) -> None:
+def _adopted(draft: Draft, event: Adopted) -> None:
     lines: Mapping[str, tuple[str, ...]] = draft.look("lines")
     if lines.get(event.segment):
-        raise _impossible(
+        raise impossible(
             event.model,
             f"version {event.version} is adopted in segment {event.segment!r}, "
             f"which already had champion {lines[event.segment][-1]}",
         )
     if draft.stage(event.version, event.segment) is not Stage.NONE:
-        raise _impossible(event.model, f"version {event.version} is adopted and had a stage")
+        raise impossible(event.model, f"version {event.version} is adopted and had a stage")
     draft.stages.setdefault(event.segment, {})[event.version] = Stage.PRODUCTION
     draft.own("digests")[event.version] = event.model_digest
     draft.take_role(event.segment, event.version)
 
 
-def _rollout_completed(draft: _Draft, event: RolloutCompleted) -> None:
+def _rollout_completed(draft: Draft, event: RolloutCompleted) -> None:
     if draft.rolling.get(event.segment) != event.version:
-        raise _impossible(event.model, f"the rollout of version {event.version} ends unbegun")
+        raise impossible(event.model, f"the rollout of version {event.version} ends unbegun")
     del draft.rolling[event.segment]
     draft.take_role(event.segment, event.version)
 
 
-def _planned(draft: _Draft, event: TrafficPlanned) -> None:
+def _planned(draft: Draft, event: TrafficPlanned) -> None:
     old = draft.look_one("traffic")
     expected = 1 if old is None else old.generation + 1
     if event.plan.generation != expected or event.plan.model != event.model:
-        raise _impossible(
+        raise impossible(
             event.model,
             f"generation {event.plan.generation} of the traffic plan of {event.plan.model!r} "
             f"follows where {expected} is due",
@@ -284,32 +222,32 @@ def _planned(draft: _Draft, event: TrafficPlanned) -> None:
     draft.changed["traffic"] = event.plan
 
 
-def _check_latches(draft: _Draft, model: str, segment: SegmentPlan) -> None:
+def _check_latches(draft: Draft, model: str, segment: SegmentPlan) -> None:
     """What was rejected in one segment may be another's champion, and gets nothing new."""
     loaded = [segment.shadow, segment.previous]
     if segment.share:
         loaded.append(segment.candidate)
     for arm in loaded:
         if arm is not None and arm.digest in draft.look("latches"):
-            raise _impossible(
+            raise impossible(
                 model,
                 f"version {arm.version} is planned for {segment.name!r} and is latched",
             )
 
 
-def _check_shadow(draft: _Draft, model: str, segment: SegmentPlan) -> None:
+def _check_shadow(draft: Draft, model: str, segment: SegmentPlan) -> None:
     """The other arms are held against the stages by :func:`check_whole`."""
     arm = segment.shadow
     if arm is None:
         return
     held = draft.stage(arm.version, segment.name)
     if held is not Stage.STAGING or draft.look("digests").get(arm.version) != arm.digest:
-        raise _impossible(
+        raise impossible(
             model, f"version {arm.version} is planned as shadow of {segment.name!r}: it is {held}"
         )
 
 
-def _rollout_stepped(draft: _Draft, event: RolloutStepped) -> None:
+def _rollout_stepped(draft: Draft, event: RolloutStepped) -> None:
     steps = draft.own("rollout_steps")
     before = steps.get(event.segment, ())
     if (before and before[-1].version != event.version) or event.action == "start":
@@ -317,61 +255,61 @@ def _rollout_stepped(draft: _Draft, event: RolloutStepped) -> None:
     steps[event.segment] = (*before, event)
 
 
-def _rolled_back(draft: _Draft, event: RolledBack) -> None:
+def _rolled_back(draft: Draft, event: RolledBack) -> None:
     if draft.champions.get(event.segment) != event.to_version:
-        raise _impossible(
+        raise impossible(
             event.model, f"segment {event.segment!r} is rolled back to {event.to_version} in name"
         )
     draft.own("rolled_back")[event.segment] = event
 
 
-def _latched(draft: _Draft, event: DigestLatched) -> None:
+def _latched(draft: Draft, event: DigestLatched) -> None:
     draft.own("latches")[event.digest] = event
 
 
-def _cleared(draft: _Draft, event: LatchCleared) -> None:
+def _cleared(draft: Draft, event: LatchCleared) -> None:
     if draft.own("latches").pop(event.digest, None) is None:
-        raise _impossible(event.model, f"a latch on {event.digest} is cleared that is not there")
+        raise impossible(event.model, f"a latch on {event.digest} is cleared that is not there")
 
 
-def _shadowed(draft: _Draft, event: ShadowReported) -> None:
+def _shadowed(draft: Draft, event: ShadowReported) -> None:
     draft.own("shadows")[(event.segment, event.version)] = event.model_copy(update={"report": {}})
 
 
-def _reviewed(draft: _Draft, event: ReviewDecided) -> None:
+def _reviewed(draft: Draft, event: ReviewDecided) -> None:
     reviews = draft.own("reviews")
     place = (event.segment, event.version)
     reviews[place] = (*reviews.get(place, ()), event)
 
 
-def _review_requested(draft: _Draft, event: ReviewRequested) -> None:
+def _review_requested(draft: Draft, event: ReviewRequested) -> None:
     draft.own("requests")[(event.segment, event.version)] = event
     assigned: tuple[str, ...] = draft.changed.get("assignments", draft.state.assignments)
     draft.changed["assignments"] = (*assigned, *event.assigned)
     draft.changed["requested"] = draft.changed.get("requested", draft.state.requested) + 1
 
 
-def _review_reminded(draft: _Draft, event: ReviewReminded) -> None:
+def _review_reminded(draft: Draft, event: ReviewReminded) -> None:
     reminders = draft.own("reminders")
     reminders[event.request_id] = (*reminders.get(event.request_id, ()), event.what)
 
 
-def _tampered(draft: _Draft, event: RegistryTampered) -> None:
+def _tampered(draft: Draft, event: RegistryTampered) -> None:
     draft.changed["deviations"] = event.deviations
 
 
-def _restored(draft: _Draft, event: RegistryRestored) -> None:
+def _restored(draft: Draft, event: RegistryRestored) -> None:
     draft.changed["deviations"] = ()
 
 
-def _copied(draft: _Draft, event: VersionCopied) -> None:
+def _copied(draft: Draft, event: VersionCopied) -> None:
     decision: EvaluationFinished | None = draft.look("decisions").get(event.version)
     if (
         decision is None
         or decision.verdict != "approved"
         or decision.model_digest != event.model_digest
     ):
-        raise _impossible(
+        raise impossible(
             event.model,
             f"version {event.version} is copied without an approved decision on its artifact",
         )
@@ -379,21 +317,21 @@ def _copied(draft: _Draft, event: VersionCopied) -> None:
     copies[event.version] = (*copies.get(event.version, ()), event)
 
 
-def _confirmed(draft: _Draft, event: DeploymentConfirmed) -> None:
+def _confirmed(draft: Draft, event: DeploymentConfirmed) -> None:
     reports = draft.own("deployments")
     place = (event.segment, event.version)
     reports[place] = (*reports.get(place, ()), event)
 
 
-def _champion_failed(draft: _Draft, event: ChampionFailed) -> None:
+def _champion_failed(draft: Draft, event: ChampionFailed) -> None:
     if draft.champions.get(event.segment) != event.version:
-        raise _impossible(
+        raise impossible(
             event.model, f"version {event.version} fails as the champion, which it is not"
         )
     draft.own("champion_failures")[(event.segment, event.version)] = event
 
 
-_HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
+_HANDLERS: Mapping[type[AnyEvent], Callable[[Draft, Any], None]] = {
     EvaluationFinished: _evaluated,
     IntentRecorded: _intended,
     IntentFinished: _intent_closed,
@@ -416,11 +354,3 @@ _HANDLERS: Mapping[type[AnyEvent], Callable[[_Draft, Any], None]] = {
     DeploymentConfirmed: _confirmed,
     ChampionFailed: _champion_failed,
 }
-
-
-def _impossible(model: str, problem: str) -> IntegrityError:
-    return IntegrityError(
-        f"fold the history of model {model!r}",
-        problem,
-        "run `promotion audit verify`; if it finds nothing, report this as a defect",
-    )

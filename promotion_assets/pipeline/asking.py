@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import ClassVar, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from promotion_assets.adapters.mlflow_registry import Registered
 from promotion_assets.canonical import digest_of
@@ -31,6 +32,38 @@ class Frozen(BaseModel):
     """Base of what stands in a cursor."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cursor(Frozen):
+    """Base of a sensor's cursor over many models, of which some take turns in each look.
+
+    Attributes:
+        turn: number of the next look.
+    """
+
+    taking_turns: ClassVar[int]
+    turn: int = 0
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> Self:
+        """Read a cursor; an unreadable one begins from the start, which asks nothing twice."""
+        try:
+            return cls.model_validate_json(cursor) if cursor else cls()
+        except ValidationError:
+            return cls()
+
+    def dump(self) -> str:
+        """Return the cursor as text."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    def in_turn(self, models: Sequence[str]) -> frozenset[str]:
+        """Return the models that are gone through in this look whatever else is known of them."""
+        if len(models) <= self.taking_turns:
+            return frozenset(models)
+        places = (
+            (self.turn * self.taking_turns + i) % len(models) for i in range(self.taking_turns)
+        )
+        return frozenset(models[place] for place in places)
 
 
 class Judged(Frozen):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.lifecycle.stages import ModelState, version_key
 from promotion_assets.pipeline.asking import (
     Asked,
+    Cursor,
     Frozen,
     Judged,
     Question,
@@ -24,9 +26,6 @@ from promotion_assets.pipeline.asking import (
 from promotion_assets.pipeline.source_stamp import source_stamp
 from promotion_assets.pipeline.workspace import Workspace
 
-# So many models a look are gone through whatever has changed.
-TAKING_TURNS = 3
-
 
 class Known(Frozen):
     """What one model was judged by when it was last looked at, and the stamp of its source."""
@@ -35,29 +34,14 @@ class Known(Frozen):
     stamp: str
 
 
-class Changes(Frozen):
+class Changes(Cursor):
     """The cursor: what was known of each model, and what was asked for."""
+
+    # So many models a look are gone through whatever has changed.
+    taking_turns: ClassVar[int] = 3
 
     models: dict[str, Known] = Field(default_factory=dict)
     asked: dict[str, tuple[Asked, ...]] = Field(default_factory=dict)
-    turn: int = 0
-
-    @classmethod
-    def parse(cls, cursor: str | None) -> Changes:
-        """Read a cursor; an unreadable one looks at every model, which asks nothing twice."""
-        try:
-            return cls.model_validate_json(cursor) if cursor else cls()
-        except ValidationError:
-            return cls()
-
-    def dump(self) -> str:
-        """Return the cursor as text."""
-        return self.model_dump_json(exclude_defaults=True)
-
-    def in_turn(self, models: Sequence[str]) -> frozenset[str]:
-        """Return the models that are gone through in this look whatever has changed."""
-        places = ((self.turn * TAKING_TURNS + i) % len(models) for i in range(TAKING_TURNS))
-        return frozenset(models[place] for place in places)
 
 
 @dataclass(frozen=True)

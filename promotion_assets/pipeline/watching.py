@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from promotion_assets.adapters.mlflow_registry import Registered
 from promotion_assets.adapters.registry_entries import Entry
 from promotion_assets.pipeline.asking import (
     Asked,
+    Cursor,
     Frozen,
     Judged,
     Question,
@@ -21,10 +23,6 @@ from promotion_assets.pipeline.asking import (
     look_after,
 )
 from promotion_assets.pipeline.workspace import Workspace
-
-# So many models a look are asked for whatever their entry says: clocks are not in order, and two
-# changes in one millisecond look like one.
-TAKING_TURNS = 1
 
 
 class Seen(Frozen):
@@ -42,39 +40,23 @@ class Seen(Frozen):
     alias: str | None = None
 
 
-class Watch(Frozen):
+class Watch(Cursor):
     """The cursor: how far was seen, what was asked for, whose turn it is, and when it was looked.
 
     ``looked_at`` is in seconds since 1970.
     """
 
+    # One model a look is asked for whatever its entry says: clocks are not in order, and two
+    # changes in one millisecond look like one.
+    taking_turns: ClassVar[int] = 1
+
     models: dict[str, Seen] = Field(default_factory=dict)
     asked: dict[str, tuple[Asked, ...]] = Field(default_factory=dict)
-    turn: int = 0
     looked_at: float = 0.0
-
-    @classmethod
-    def parse(cls, cursor: str | None) -> Watch:
-        """Read a cursor; an unreadable one begins from the start, which asks nothing twice."""
-        try:
-            return cls.model_validate_json(cursor) if cursor else cls()
-        except ValidationError:
-            return cls()
-
-    def dump(self) -> str:
-        """Return the cursor as text."""
-        return self.model_dump_json(exclude_defaults=True)
 
     def is_due(self, now: datetime, every_seconds: float) -> bool:
         """Whether it is time for another look; a look in the future is none."""
         return not 0 <= now.timestamp() - self.looked_at < every_seconds
-
-    def in_turn(self, models: Sequence[str]) -> frozenset[str]:
-        """Return the models that are asked for in this look whatever their entry says."""
-        if len(models) <= TAKING_TURNS:
-            return frozenset(models)
-        places = ((self.turn * TAKING_TURNS + i) % len(models) for i in range(TAKING_TURNS))
-        return frozenset(models[place] for place in places)
 
     def sentence(self) -> str:
         """Say up to where everything was seen, and what is awaited."""

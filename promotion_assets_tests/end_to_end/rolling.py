@@ -1,10 +1,11 @@
-"""A site that serves: an MLflow server, our server, a ticking process, and customers."""
+"""A site that serves: an MLflow server, our server, Dagster's daemon, and customers."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,16 +25,16 @@ from promotion_assets.lifecycle.events import ReviewDecided, RolloutStepped, Sta
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.lifecycle.transitions import Request, evidence_of
 from promotion_assets.pipeline.evaluator import Evaluator
-from promotion_assets.pipeline.promoting import adopt, facts_for, promote
+from promotion_assets.pipeline.promoting import adopt, facts_for
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.end_to_end.rolling_models import (
     COLUMNS,
     MODEL,
     POLL_SECONDS,
-    TICK_SECONDS,
 )
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 
+REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240.0
 NEW_CATEGORY = 9.0
 
@@ -117,6 +118,8 @@ class Site:
             "PROMOTION_HOME": str(self.folder / "home"),
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.mlflow_port}",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
         }
 
     @contextmanager
@@ -157,8 +160,8 @@ class Site:
         with self.workspace() as opened:
             adopt(Evaluator(opened, MODEL), version, actor="ana", reason="served since 2024")
 
-    def approve_and_promote(self, version: str) -> None:
-        """Have the reviewer approve a Staging version, and begin its rollout."""
+    def approve(self, version: str) -> None:
+        """Have the reviewer approve a Staging version; the daemon promotes it and rolls it out."""
         with self.workspace() as opened:
             evaluator = Evaluator(opened, MODEL)
             asked = Request(model=MODEL, version=version, to=Stage.PRODUCTION, actor="ana")
@@ -172,7 +175,6 @@ class Site:
                 evidence=evidence_of(opened.ledger.state(MODEL), asked, facts),
             )
             opened.ledger.append([vote])
-            promote(evaluator, version, Stage.PRODUCTION, actor="ana", reason="approved by bo")
 
     def start(self, name: str, *command: str) -> None:
         """Start a process of the site."""
@@ -186,6 +188,15 @@ class Site:
                 start_new_session=True,
             )
         self.processes.append(process)
+
+    def start_daemon(self) -> None:
+        """Start Dagster's daemon with the sensors of reviews and rollouts."""
+        module = "promotion_assets_tests.end_to_end.rolling_definitions"
+        self.start(
+            "daemon",
+            *(str(SCRIPTS / "dagster-daemon"), "run", "--module-name", module),
+            *("--working-directory", str(REPOSITORY)),
+        )
 
     def log(self, name: str) -> str:
         """Return what a process has said."""
@@ -225,6 +236,9 @@ def serving_site(folder: Path) -> Iterator[Site]:
             timeout=PATIENCE_SECONDS,
         )
         assert made.returncode == 0, made.stderr[-3000:]
+        home = folder / "dagster"
+        home.mkdir()
+        shutil.copy(REPOSITORY / "dagster.yaml", home)
         site.adopt("1")
         site.promotion("evaluate", MODEL, "2", "3")
         program = str(SCRIPTS / "promotion")
@@ -232,7 +246,7 @@ def serving_site(folder: Path) -> Iterator[Site]:
             "serve", program, "serve", MODEL, "--port", str(site.port), "--poll", str(POLL_SECONDS)
         )
         until(lambda: _answers(site.port, "/v2/health/ready"), "the server's first answer")
-        site.start("tick", program, "rollout", "tick", "--every", str(TICK_SECONDS))
+        site.start_daemon()
         yield site
     finally:
         for process in site.processes:

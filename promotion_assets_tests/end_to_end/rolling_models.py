@@ -14,29 +14,33 @@ import pandas as pd
 
 MODEL = "small"
 COLUMNS = ("a", "b", "c", "d")
-TICK_SECONDS = POLL_SECONDS = 1.0
-POLICY = """
+POLL_SECONDS = 1.0
+# Dagster's daemon goes round its sensors every five seconds.
+TICK_SECONDS = 5
+REVIEW_SECONDS = 5
+POLICY = f"""
 version: 1
 models:
   small:
     task: binary
-    dataset: {uri: evaluation.parquet, label: y, min_rows: 50}
-    first_version: {accept: absolute, reason: nothing predicted this before}
+    dataset: {{uri: evaluation.parquet, label: y, min_rows: 50}}
+    first_version: {{accept: absolute, reason: nothing predicted this before}}
     gates:
-      accuracy: {minimum: 0.6, improvement: -0.5}
+      accuracy: {{minimum: 0.6, improvement: -0.5}}
       artifact:
-    shadow: {waive: the test looks at rollouts alone}
-    review: {reviewers: [{name: bo}]}
-    serving: {breaker: {failures: 1000}}
+    shadow: {{waive: the test looks at rollouts alone}}
+    review: {{reviewers: [{{name: bo}}]}}
+    serving: {{breaker: {{failures: 1000}}}}
     rollout:
       steps:
-        - {share: 0.05, minimum_minutes: 0.04, maximum_minutes: 5, minimum_units: 30}
-        - {share: 0.25, minimum_minutes: 0.05, maximum_minutes: 5, minimum_units: 100}
-        - {share: 1, minimum_minutes: 0.05, maximum_minutes: 5, minimum_units: 100}
+        - {{share: 0.05, minimum_minutes: 0.04, maximum_minutes: 5, minimum_units: 30}}
+        - {{share: 0.25, minimum_minutes: 0.05, maximum_minutes: 5, minimum_units: 100}}
+        - {{share: 1, minimum_minutes: 0.05, maximum_minutes: 5, minimum_units: 100}}
       holdback: 0.1
-      errors: {max_rate: 0.2}
+      tick_seconds: {TICK_SECONDS}
+      errors: {{max_rate: 0.2}}
       latency: null
-      decision_rate: {limit: 0.6}
+      decision_rate: {{limit: 0.6}}
 """
 
 

@@ -1,4 +1,4 @@
-"""Rollouts on real processes: MLflow, our server, a ticking process, customers; and nobody else."""
+"""Rollouts on real processes: MLflow, our server, Dagster's daemon, customers; nobody else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_candidate_turns_bad_and_goes_then_a_good_one_becomes_champion(
     site: Site, customers: Customers
 ) -> None:
     """One is taken back at a quarter and latched, the next goes the whole way; nobody helps."""
-    site.approve_and_promote("2")
+    site.approve("2")
     until(lambda: share(site) == 2500, "a quarter of the traffic")
     seen = len(customers.answers)
     time.sleep(2)
@@ -53,7 +53,7 @@ def test_candidate_turns_bad_and_goes_then_a_good_one_becomes_champion(
     rolled_back_to_champion(site, customers, seen)
 
     customers.troubled = False
-    site.approve_and_promote("3")
+    site.approve("3")
     until(lambda: site.state().champions == {"default": "3"}, "the new champion")
     state = site.state()
     assert state.stage("1") is Stage.ARCHIVED
