@@ -1,9 +1,11 @@
-# Each target is a step of .ci/run. Variables: VENV, PYTHON, HEADLESS, DEMO_HOME, ARGS.
+# Each target is a step of .ci/run. Variables: VENV, PYTHON, HEADLESS, DEMO_HOME, WORKERS, ARGS.
 
 SHELL := /bin/bash
 VENV ?= .venv
 DEMO_HOME ?= .demo
 BIN := $(VENV)/bin
+# Processes that share the tests, which wait more than they compute; 0 for one that a debugger sees.
+WORKERS ?= 3
 
 # The first Python from 3.11 on; `make PYTHON=/path/to/python3 …` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -20,8 +22,8 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Prepare the demo, judge nine versions, open the UIs; HEADLESS=1 ends after the table
 	@$(BIN)/promotion demo --directory $(DEMO_HOME) $(if $(filter-out 0,$(HEADLESS)),--headless)
 
-test: $(VENV)/.installed-dev ## Run all tests; ARGS='-k fairness' to choose
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## Run all tests; ARGS='-k fairness' to choose, WORKERS=0 in one process
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style and format
 	$(BIN)/ruff check .
