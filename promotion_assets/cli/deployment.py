@@ -93,7 +93,7 @@ def list_(ctx: click.Context, model: str, as_json: bool) -> None:
     promotion deployment list credit-risk --json
     """
     opened = workspace(ctx)
-    opened.policy_of(model)
+    opened.check_model(model)
     state = opened.ledger.state(model)
     reports: list[Any] = sorted(
         (report for reports in state.deployments.values() for report in reports),

@@ -37,7 +37,7 @@ def command(
     from promotion_assets.lifecycle.rollback import rollback
 
     opened = workspace(ctx)
-    opened.policy_of(model)
+    opened.check_model(model)
     state = rollback(
         opened.ledger,
         opened.registry,

@@ -23,8 +23,8 @@ def command(ctx: click.Context, model: str | None, as_json: bool) -> None:
 
     opened = workspace(ctx)
     if model is not None:
-        opened.policy_of(model)
-    found = status(opened.ledger, [model] if model else list(opened.policy.models))
+        opened.check_model(model)
+    found = status(opened.ledger, [model] if model else opened.models)
     if as_json:
         say_json(found)
         return

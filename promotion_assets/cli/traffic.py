@@ -63,7 +63,7 @@ def history(ctx: click.Context, model: str, as_json: bool) -> None:
     from promotion_assets.pipeline.rollout_status import plans
 
     opened = workspace(ctx)
-    opened.policy_of(model)
+    opened.check_model(model)
     found = plans(opened, model)
     if as_json:
         say_json({"plans": found})
@@ -139,7 +139,7 @@ def _plan(ctx: click.Context, model: str) -> Any:
     from promotion_assets.errors import UsageError
 
     opened = workspace(ctx)
-    opened.policy_of(model)
+    opened.check_model(model)
     plan = opened.ledger.state(model).traffic
     if plan is None:
         raise UsageError(

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from promotion_assets.policy.model import Task
 
@@ -81,6 +80,9 @@ def _one_against_rest(labels: Array, values: Array, weighted: bool) -> float:
     sizes = np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes)
     if (sizes == 0).any() or (sizes == rows).any():
         return math.nan
+    # Half a second to import, which every command that reads the policy would wait for.
+    from scipy.stats import rankdata
+
     # The rank sum of a class is its AUC times the pairs, up to a constant (Mann and Whitney).
     ranks = rankdata(values, axis=0)
     own = np.array([ranks[labels == c, c].sum() for c in range(classes)])

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from securesystemslib.signer import CryptoSigner
 
 from promotion_assets.adapters.checkpoint_s3 import open_s3_place
-from promotion_assets.adapters.checkpoint_tag import TagPlace
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
-from promotion_assets.adapters.registry_mirror import MirroringRegistry
 from promotion_assets.audit.checkpoint import Checkpointer, CheckpointPlace, FilePlace
 from promotion_assets.audit.ledger import Ledger
 from promotion_assets.errors import UsageError
-from promotion_assets.pipeline.policy_cache import ReadPolicy, read_policy
 from promotion_assets.policy.model import ModelPolicy, Policy
+from promotion_assets.policy.names import names_of_models
+
+if TYPE_CHECKING:
+    # MLflow and the gates take seconds to import, and what only reads the ledger needs neither.
+    from promotion_assets.adapters.registry_mirror import MirroringRegistry
+    from promotion_assets.pipeline.policy_cache import ReadPolicy
 
 CONFIG_NAME = "promotion.yaml"
 HOME_NAME = ".promotion"
@@ -112,7 +117,23 @@ class Workspace:
         return self._read_policy.digests
 
     @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The names of the policy's models: what stands where does not depend on any gate."""
+        return names_of_models(self.config) or tuple(self.policy.models)
+
+    def check_model(self, model: str) -> None:
+        """See that the policy file names ``model``, without reading what it asks of it.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if model not in self.models:
+            raise self._unknown(model)
+
+    @cached_property
     def _read_policy(self) -> ReadPolicy:
+        from promotion_assets.pipeline.policy_cache import read_policy
+
         return read_policy(self.config, self.environ)
 
     def policy_of(self, model: str) -> ModelPolicy:
@@ -122,12 +143,17 @@ class Workspace:
             UsageError: the policy file does not name it.
         """
         if model not in self.policy.models:
-            raise UsageError(
-                f"looking up the policy of {model}",
-                f"{self.config.name} has {', '.join(sorted(self.policy.models))} and not {model!r}",
-                "correct the name, or add the model to the policy",
-            )
+            raise self._unknown(model)
         return self.policy.models[model]
+
+    def _unknown(self, model: str) -> UsageError:
+        near = difflib.get_close_matches(model, self.models, n=1, cutoff=0.5)
+        return UsageError(
+            f"looking up the policy of {model}",
+            f"{self.config.name} has {', '.join(sorted(self.models))} and not {model!r}",
+            (f"did you mean {near[0]!r}? If not, " if near else "")
+            + "correct the name, or add the model to the policy",
+        )
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -156,6 +182,8 @@ class Workspace:
         Raises:
             UsageError: it is an address of S3 that is not of the right form.
         """
+        from promotion_assets.adapters.checkpoint_tag import TagPlace
+
         tags = [TagPlace(self.registry, model) for model in self.policy.models]
         return (FilePlace(self.home / "checkpoints"), *self.named_places, *tags)
 
@@ -177,6 +205,8 @@ class Workspace:
     @cached_property
     def registry(self) -> MirroringRegistry:
         """The MLflow registry."""
+        from promotion_assets.adapters.registry_mirror import MirroringRegistry
+
         return MirroringRegistry(self.tracking_uri, self.registry_uri)
 
     @property

@@ -19,7 +19,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
-from scipy.stats import binom
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Difference, Estimate
@@ -280,5 +279,8 @@ def _mcnemar_mid_p(first_only: int, second_only: int) -> float:
     if discordant == 0:
         return 1.0
     least = min(first_only, second_only)
+    # Half a second to import, which every command that reads the policy would wait for.
+    from scipy.stats import binom
+
     tail = binom.cdf(least, discordant, 0.5) - 0.5 * binom.pmf(least, discordant, 0.5)
     return min(1.0, 2.0 * float(tail))

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Estimate
@@ -78,6 +77,9 @@ def rank_correlation(
     level = as_confidence(confidence)
     if one.min() == one.max() or two.min() == two.max():
         raise ValueError("a rank correlation needs scores that differ on either side")
+    # Half a second to import, which every command that reads the policy would wait for.
+    from scipy.stats import rankdata
+
     value = float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
     value = min(1.0, max(-1.0, value))
     n = len(one)

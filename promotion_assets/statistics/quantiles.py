@@ -19,7 +19,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
-from scipy.stats import binom
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Difference, Estimate
@@ -122,6 +121,9 @@ def _lower_rank(n: int, q: float, tail: float) -> tuple[int, float]:
     The quantile lies below order statistic ``r`` with probability ``P(Bin(n, q) < r)``: the
     largest ``r`` that keeps this within ``tail``, interpolated to reach ``tail`` itself.
     """
+    # Half a second to import, which every command that reads the policy would wait for.
+    from scipy.stats import binom
+
     rank = int(binom.ppf(tail, n, q))
     while rank > 0 and binom.cdf(rank - 1, n, q) > tail:
         rank -= 1
