@@ -16,6 +16,8 @@ from promotion_assets.evaluation.profile import CategoricalFeature, FeatureProfi
 FORM = "promotion-assets/feature-profile/1"
 PARAM_LIMIT = 6_000
 """MLflow cuts run parameters at this many characters, with no more than a log line."""
+MOST_ROWS = 2**53 - 1
+"""Canonical JSON has no larger whole number; nor has a double."""
 
 _NEXT = "log one in the training run with promotion_assets.log_feature_profile(df)"
 
@@ -66,12 +68,21 @@ def fault_of(profile: FeatureProfile) -> str | None:
         return "the profile is empty: it has no features"
     if profile.rows <= 0:
         return "the profile counts no rows"
+    if profile.rows > MOST_ROWS:
+        return "the profile is corrupt: it counts more rows than there can be"
     for feature in profile.features:
         rows = _rows_of(feature)
         if rows != profile.rows:
             return (
                 f"the profile is corrupt: feature {feature.name!r} counts {rows} rows "
                 f"and the profile {profile.rows}"
+            )
+        if isinstance(feature, CategoricalFeature) and (
+            sum(feature.unlisted.values()) > feature.other
+        ):
+            return (
+                f"the profile is corrupt: the unlisted categories of feature {feature.name!r} "
+                "count more rows than all its others"
             )
     names = [feature.name for feature in profile.features]
     repeated = next((name for name in names if names.count(name) > 1), None)
@@ -161,7 +172,9 @@ def _json_object(text: str | None, doing: str, next_step: str) -> dict[str, Any]
         raise EvidenceMissing(doing, "it is empty", next_step)
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        # Half a character is valid JSON, and can be neither shown nor digested.
+        json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise EvidenceMissing(doing, f"it is corrupt: no JSON{where}", next_step) from error
     if not isinstance(data, dict):
@@ -178,11 +191,17 @@ def _rows_of(feature: NumericFeature | CategoricalFeature) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:
+        # A whole number that no double holds.
+        return False
 
 
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < math.inf and float(value).is_integer()
+    return _is_number(value) and 0 <= value <= MOST_ROWS and float(value).is_integer()
 
 
 def _corrupt(doing: str, name: str, how: str) -> EvidenceMissing:

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from promotion_assets.errors import EvidenceMissing, PolicyError, UsageError
 from promotion_assets.evaluation.columns import columns_of
@@ -199,6 +198,6 @@ def _read_contract(path: Path) -> FeatureContract:
         columns = tuple(Column(name=str(name), type=str(kind)) for name, kind in raw.items())
     except OSError as error:
         raise EvidenceMissing(doing, f"{path} cannot be read ({error.strerror})", hint) from error
-    except (yaml.YAMLError, AttributeError, ValidationError) as error:
+    except (yaml.YAMLError, AttributeError, ValueError, RecursionError) as error:
         raise PolicyError(doing, f"{path} is not a mapping of column to type", hint) from error
     return FeatureContract(columns=columns, source=path.name)

@@ -65,6 +65,32 @@ BROKEN: dict[str, tuple[str | None, str]] = {
     "empty object": ("{}", "it is empty"),
     "cut": (dump(PROFILE)[:-40], "it is corrupt: no JSON at character"),
     "too deep": ("[" * 100_000, "it is corrupt: no JSON"),
+    "a number of 5,000 digits": ('{"rows": ' + "9" * 5000 + "}", "it is corrupt: no JSON"),
+    "half a character": (written(source="\ud800"), "it is corrupt"),
+    "more rows than a double counts": (
+        written(
+            rows=2**60,
+            features=[
+                {"kind": "numeric", "name": "x", "type": "double", "edges": [], "counts": [2**60]}
+            ],
+        ),
+        "it counts more rows than there can be",
+    ),
+    "more unlisted than others": (
+        written(
+            rows=1,
+            features=[
+                {
+                    "kind": "categorical",
+                    "name": "c",
+                    "type": "string",
+                    "counts": {"a": 1},
+                    "unlisted": {"b": 2},
+                }
+            ],
+        ),
+        "unlisted categories of feature 'c' count more rows",
+    ),
     "a list": ("[1]", "it is a JSON list, no object"),
     "another form": (written(form="v9"), "its form is 'v9'"),
     "no features": (written(features=[]), "the profile is empty: it has no features"),
@@ -166,6 +192,10 @@ BROKEN_STATS: dict[str, tuple[str | None, str]] = {
     "text bucket": (stats(["a", 2], [1, 1, 1]), "a bucket that is no number"),
     "infinite inner": ('{"x": {"buckets": [-Infinity], "counts": [1, 1]}}', "infinite inner edge"),
     "category twice": (stats(["a", "a"], [1, 1]), "names a category twice"),
+    "half a character": (stats(["\ud800"], [1]), "it is corrupt"),
+    "a count past every double": (stats([1], [10**400, 1]), "has a count that is no whole number"),
+    "a bucket past every double": (stats([10**400], [1, 1]), "a bucket that is no number"),
+    "a number of 5,000 digits": (stats([1], [1, 1])[:-4] + "9" * 5000 + "]}}", "it is corrupt"),
 }
 
 

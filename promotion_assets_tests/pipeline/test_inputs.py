@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from promotion_assets.errors import EvidenceMissing, UsageError
+from promotion_assets.errors import EvidenceMissing, PolicyError, UsageError
 from promotion_assets.pipeline.inputs import Inputs
 from promotion_assets.policy.model import Dataset, ModelPolicy, Source
 
@@ -102,3 +102,11 @@ def test_without_a_production_source_nothing_stands_in_for_it(tmp_path: Path) ->
     inputs = Inputs(tmp_path / "home", "scorer", policy(tmp_path, production=None))
     with pytest.raises(EvidenceMissing, match="no production source"):
         inputs.production()
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"[" * 5000, b"a: 2026-13-45", b"- a", b"", b"a: [b"])
+def test_a_contract_that_is_none_is_refused(tmp_path: Path, text: bytes) -> None:
+    """No text, no YAML, nested too deep, no date, a list, nothing: the contract's file is named."""
+    (tmp_path / "contract.yaml").write_bytes(text)
+    with pytest.raises(PolicyError, match=r"contract\.yaml is not a mapping of column to type"):
+        Inputs(tmp_path / "home", "scorer", policy(tmp_path, contract="contract.yaml")).contract()
