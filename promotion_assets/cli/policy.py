@@ -17,6 +17,7 @@ def command() -> None:
     \b
     promotion policy check
     promotion policy schema > promotion.schema.json
+    promotion policy reference > policy.md
     promotion policy power credit-risk
     promotion policy backtest credit-risk stricter.yaml
     """
@@ -75,6 +76,18 @@ def schema() -> None:
         },
     }
     say_json(described)
+
+
+@command.command("reference")
+def reference() -> None:
+    """Print the policy reference as Markdown: every key with type, default, unit and meaning.
+
+    \b
+    promotion policy reference > policy.md
+    """
+    from promotion_assets.cli.policy_reference import policy_reference
+
+    click.echo(policy_reference(), nl=False)
 
 
 @command.command("power")

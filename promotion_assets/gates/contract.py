@@ -109,6 +109,11 @@ class GateSettings(BaseModel):
 
     ``required`` distinguishes the gates that must pass from those that only inform: a gate with
     ``required: false`` is run and recorded and never decides.
+
+    Attributes:
+        required: whether it must let a version through.
+        on_inconclusive: what it means that the data cannot tell; ``warn`` lets the version
+            through and says so, where something was measured at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -50,7 +50,13 @@ GENERATED = frozenset({"evaluation"})
 
 
 class SignOff(BaseModel):
-    """A regulatory sign-off: who gave it, where it is filed, and the day through which it holds."""
+    """A regulatory sign-off.
+
+    Attributes:
+        by: who gave it.
+        reference: where it is filed.
+        until: the day through which it holds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -21,6 +21,7 @@ class EvaluationPolicy(Strict):
     digit; they differ from ``memory`` by what a gate that reads counts instead of rows states.
 
     Attributes:
+        engine: see above.
         shard_rows: rows that are counted together; the sandbox's limits hold for each shard.
         batch_rows: rows that a model is given at a time.
         max_memory_bytes: a source whose rows take more, uncompressed, is refused by ``memory``.

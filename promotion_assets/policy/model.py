@@ -82,7 +82,12 @@ class Dataset(Strict):
 
 
 class Source(Strict):
-    """Rows that production sends now; no labels needed."""
+    """Rows that production sends now; no labels needed.
+
+    Attributes:
+        uri: a file, any fsspec/pyarrow URI of Parquet or CSV, or a SQLAlchemy URL.
+        query: for a SQLAlchemy URL in ``uri``: the query.
+    """
 
     uri: str
     query: str | None = None
@@ -93,6 +98,10 @@ class FirstVersion(Strict):
 
     ``accept: absolute`` judges by absolute limits alone and records ``reason``. Without this
     stanza a comparison with a champion that does not exist is inconclusive.
+
+    Attributes:
+        accept: ``absolute``, and nothing else.
+        reason: why that will do; recorded with the decision.
     """
 
     accept: Literal["absolute"]
@@ -122,7 +131,15 @@ class Sandbox(Strict):
 
 
 class Waiver(Strict):
-    """A gate's failure accepted by a named person until a date, with the reason recorded."""
+    """A gate's failure accepted by a named person until a date, with the reason recorded.
+
+    Attributes:
+        gate: whose failure is accepted.
+        version: of the one version for which it is.
+        by: who accepts it.
+        reason: why; recorded with the decision.
+        until: the day through which it holds.
+    """
 
     gate: str
     version: str
@@ -135,6 +152,20 @@ class ModelPolicy(Strict):
     """What must hold for one registered model.
 
     Attributes:
+        task: what the model predicts.
+        owner: who answers for the model, as shown and told to others.
+        description: what the model is for, in a sentence.
+        risk_class: settles how many must approve, what they are asked, and which sections a
+            model card needs.
+        dataset: the labelled rows that every version is judged on.
+        groups: whom no version may serve worse than the champion did.
+        production: rows as they come in now, for drift and column types.
+        first_version: what stands in for the comparison where there is no champion yet.
+        sandbox: limits of the process that loads a candidate.
+        waivers: failures of gates that somebody has accepted.
+        on_bypass: ``revert`` puts back what was moved in MLflow past the platform; ``report``
+            only tells.
+        segments: parts of the traffic with a champion of their own.
         gates: settings by gate name, defaults filled in, as JSON; at least one.
         gate_paths: import paths (``package.module:GATE``) of the team's own gates, by name.
         contract: what the feature pipeline delivers: ``production`` takes it from the
@@ -212,7 +243,15 @@ class ModelPolicy(Strict):
 
 
 class Policy(Strict):
-    """The whole of ``promotion.yaml``."""
+    """The whole of ``promotion.yaml``.
+
+    Attributes:
+        version: of the file's form.
+        models: what must hold, by the registered model's name.
+        notifications: who is told of every model, and how deliveries are tried.
+        schedule: how often everything is looked at.
+        environments: through which registries a version goes, one after the other.
+    """
 
     version: Literal[1] = 1
     models: Annotated[Mapping[str, ModelPolicy], Field(min_length=1)]

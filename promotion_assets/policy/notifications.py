@@ -143,6 +143,7 @@ class Notifications(Strict):
             to a half.
         timeout_seconds: for one attempt from the look-up of the name to the answer's head.
         keep_days: delivered and dead notifications are kept so long.
+        subscriptions: who is told; a model may have further ones of its own.
     """
 
     allow_hosts: tuple[Annotated[str, Field(min_length=1, max_length=260)], ...] = ()

@@ -41,7 +41,11 @@ class ReviewerEntry(Strict):
 
 
 class Quorum(Strict):
-    """How many different people must approve, by risk class."""
+    """How many different people must approve, by risk class.
+
+    Attributes:
+        low, medium, high: people, for a model of that risk class.
+    """
 
     low: Annotated[int, Field(ge=1, le=10)] = 1
     medium: Annotated[int, Field(ge=1, le=10)] = 1
@@ -49,7 +53,13 @@ class Quorum(Strict):
 
 
 class ExtraQuestion(Strict):
-    """A question of the team's own; ``text`` asks for words, ``confirm`` for a tick."""
+    """A question of the team's own.
+
+    Attributes:
+        id: what the answer is called in files and in the ledger.
+        text: the question.
+        kind: ``text`` asks for words, ``confirm`` for a tick.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
     text: Annotated[str, Field(min_length=5, max_length=300)]
@@ -57,7 +67,13 @@ class ExtraQuestion(Strict):
 
 
 class Window(Strict):
-    """A time in which nothing goes live; ``until`` is the first day on which it may again."""
+    """A time in which nothing goes live.
+
+    Attributes:
+        since: the first day of it; written ``from``.
+        until: the first day on which it may again.
+        reason: what a refusal says.
+    """
 
     since: date = Field(alias="from")
     until: date

@@ -109,7 +109,11 @@ class DecisionRate(Strict):
 
 
 class SampleRatio(Strict):
-    """Units of either arm against the planned share: whether what is counted can be believed."""
+    """Units of either arm against the planned share: whether what is counted can be believed.
+
+    Attributes:
+        alpha: chance of ever distrusting counts that are as planned.
+    """
 
     alpha: Alpha = 0.01
 
@@ -129,10 +133,12 @@ class Experiment(Strict):
 
     Attributes:
         shares: ascending; one is a fixed share, several grow by ``grow_after_days``.
+        grow_after_days: how long each share but the last is kept.
         label_delay_days: an exposure counts when it is older than this, and never before.
         metric: what is compared per unit once the outcome is there.
         margin: the candidate may be worse by this much and still be recommended.
         alpha: of the always-valid interval.
+        looks: times at which the planned experiment is looked at.
         planned_units: units an arm that the experiment is planned for; with it ``looks`` are
             planned too and the group-sequential boundary is shown beside the interval.
         minimum_units: matured units an arm before anything is recommended.

@@ -56,6 +56,8 @@ class ServingPolicy(Strict):
         body_bytes: a larger request is refused.
         rows: a request with more rows is refused.
         drain_seconds: how long requests and events have to finish when a server is stopped.
+        shadow: how much of a server a shadow gets.
+        breaker: when a candidate is no longer asked.
     """
 
     log_features: bool = False

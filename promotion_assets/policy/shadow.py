@@ -58,6 +58,7 @@ class ShadowPolicy(Strict):
             not used.
         confidence: of every interval.
         report_hours: how often the report is made while the shadow runs.
+        limits: what the report must show.
     """
 
     waive: Annotated[str | None, Field(min_length=10)] = None
