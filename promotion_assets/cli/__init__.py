@@ -1,17 +1,37 @@
 """The ``promotion`` command: tables for people, ``--json`` for programs.
 
 Exit codes: 0 done; 1 a refusal or a failed check; 2 wrong use; 3 a part is unreachable (MLflow,
-database, disk) and nothing changed.
+database, disk) and nothing changed; 130 stopped with Ctrl-C; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
+
+COMPLETE = "_PROMOTION_COMPLETE"
+DEBUG = "PROMOTION_DEBUG"
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    if COMPLETE in os.environ:
+        from promotion_assets.cli.completing import complete
+
+        complete()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _left_alone()
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before anything was begun\n")
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
     # Everything that a child or a library reads at import must be off before the first import.
     from promotion_assets.quiet import silence_telemetry
 
@@ -19,22 +39,70 @@ def main() -> NoReturn:
 
     import click
 
+    from promotion_assets.cli.progress import Stopped
     from promotion_assets.cli.root import root
-    from promotion_assets.cli.speaking import say_error
+    from promotion_assets.cli.speaking import say_error, say_problem, speak_plainly_where_needed
     from promotion_assets.errors import PromotionError
 
+    speak_plainly_where_needed(sys.stdout, sys.stderr)
     try:
         # Outside of its standalone mode click hands a command's exit code back.
-        code = root.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        code = root.main(prog_name="promotion", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Stopped as stopped:
+        click.echo(stopped.said, err=True)
+        return 130
     except click.Abort:
         click.echo("stopped; nothing half done is left behind", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except PromotionError as error:
+        _trace()
         say_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SystemExit as leaving:
+        # Both click and rich leave with 1 where nobody reads any more, which would be a refusal.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        raise
     except BrokenPipeError:
-        sys.exit(0)
+        raise
+    except OSError as error:
+        _trace()
+        where = f" ({error.filename})" if error.filename else ""
+        say_problem(
+            _doing(),
+            f"the disk or the network does not do its part: {error.strerror or error}{where}",
+            "check that path, its permissions and the free space; then run the command again",
+        )
+        return 3
+    except Exception as error:
+        _trace()
+        say_problem(
+            _doing(),
+            f"this is a defect of the platform: {type(error).__name__}: {error}",
+            f"run it again with --debug (or {DEBUG}=1) and send the traceback to the maintainers; "
+            "`promotion status` and `promotion audit verify` say what was recorded",
+        )
+        return 1
+
+
+def _doing() -> str:
+    # Values of options may be secrets, so only the words of the command are said.
+    words = [word for word in sys.argv[1:3] if not word.startswith("-")]
+    return f"running `promotion {' '.join(words)}`"
+
+
+def _trace() -> None:
+    if os.environ.get(DEBUG, "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exc()
+
+
+def _left_alone() -> int:
+    # Python would flush once more at its end, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

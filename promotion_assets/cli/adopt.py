@@ -5,15 +5,19 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import console, say_json
 
 
-@click.command("adopt")
-@click.argument("model")
-@click.argument("version")
+@click.command("adopt", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option("--reason", required=True, help="Since when it serves, and who decided so.")
-@click.option("--segment", default="default", show_default=True, help="In which segment.")
+@click.option(
+    "--segment", type=SEGMENT, default="default", show_default=True, help="In which segment."
+)
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def command() -> None:
     """Verify the ledger or an exported bundle, export bundles, publish checkpoints.
 
@@ -112,8 +114,8 @@ def _verify_bundle(ctx: click.Context, bundle: Path, trusted: list[Any], as_json
 
 
 @command.command("export")
-@click.argument("model")
-@click.argument("version")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import console, say_json
 
 
-@click.command("copy")
-@click.argument("model")
-@click.argument("version")
+@click.command("copy", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option(
     "--to",
     "to",

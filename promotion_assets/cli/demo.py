@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from promotion_assets.cli.groups import Command
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),

@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
 
-@click.group("deployment")
+@click.group("deployment", cls=Group)
 def command() -> None:
     """Report on deployments, and read the reports.
 
@@ -83,7 +85,7 @@ def confirm(
 
 
 @command.command("list")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def list_(ctx: click.Context, model: str, as_json: bool) -> None:

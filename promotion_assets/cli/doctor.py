@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

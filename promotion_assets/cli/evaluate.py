@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import console, in_short, say_json, say_table
 
 
-@click.command("evaluate")
-@click.argument("model")
-@click.argument("versions", nargs=-1, required=True)
+@click.command("evaluate", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("versions", nargs=-1, required=True, type=VERSION)
 @click.option("--json", "as_json", is_flag=True, help="Print the decisions as JSON.")
 @click.pass_context
 def command(ctx: click.Context, model: str, versions: tuple[str, ...], as_json: bool) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.group("events")
+@click.group("events", cls=Group)
 def command() -> None:
     """Export what servers wrote down: requests, shadows, exposures, outcomes.
 
@@ -24,7 +26,7 @@ def command() -> None:
 
 
 @command.command("export")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option(
     "--format",
     "form",
@@ -94,7 +96,7 @@ def export(
 
 
 @command.command("prune")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def prune(ctx: click.Context, model: str, as_json: bool) -> None:

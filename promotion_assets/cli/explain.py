@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 import click
 
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.command("explain")
-@click.argument("model")
-@click.argument("version", required=False)
+@click.command("explain", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("version", required=False, type=VERSION)
 @click.option("--at", "at", help="What was live then, and why: an ISO date or timestamp.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

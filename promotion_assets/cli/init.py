@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.speaking import console, say_json
 from promotion_assets.errors import UsageError
 
 
-@click.command("init")
-@click.argument("model", required=False)
+@click.command("init", cls=Command)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--data", help="Labelled rows: a Parquet or CSV file, or any address of one.")
 @click.option("--label", help="The label column. Default: the likeliest one.")
 @click.option("--production", help="Rows that production sends now, for drift and types.")

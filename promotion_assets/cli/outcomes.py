@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.group("outcomes")
+@click.group("outcomes", cls=Group)
 def command() -> None:
     """Tell the platform what became of requests; shadows and challengers are judged by it.
 
@@ -19,7 +21,7 @@ def command() -> None:
 
 
 @command.command("import")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.argument("source")
 @click.option("--query", help="What to ask, where SOURCE is a database's URL.")
 @click.option("--request-id", default="request_id", show_default=True, help="Column of the id.")
@@ -74,7 +76,7 @@ def import_(
 
 
 @command.command("status")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def status(ctx: click.Context, model: str | None, as_json: bool) -> None:

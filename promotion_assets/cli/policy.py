@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import in_short, say_json, say_table
 
 
-@click.group("policy")
+@click.group("policy", cls=Group)
 def command() -> None:
     """Check and describe the policy.
 
@@ -91,8 +93,8 @@ def reference() -> None:
 
 
 @command.command("power")
-@click.argument("model")
-@click.argument("version", required=False)
+@click.argument("model", type=MODEL)
+@click.argument("version", required=False, type=VERSION)
 @click.option("--power", type=click.FloatRange(0.5, 0.999), default=0.8, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
@@ -132,7 +134,7 @@ def power(ctx: click.Context, model: str, version: str | None, power: float, as_
 
 
 @command.command("backtest")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.argument("proposed", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

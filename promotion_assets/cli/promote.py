@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.command("promote")
-@click.argument("model")
-@click.argument("version")
+@click.command("promote", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option(
     "--to",
     "to",
@@ -20,7 +22,9 @@ from promotion_assets.cli.speaking import say_json
     help="The stage to move to.",
 )
 @click.option("--reason", default="", help="Why, for the record.")
-@click.option("--segment", default="default", show_default=True, help="In which segment.")
+@click.option(
+    "--segment", type=SEGMENT, default="default", show_default=True, help="In which segment."
+)
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL, VERSION
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
 
-@click.command("replay")
-@click.argument("model")
-@click.argument("version")
+@click.command("replay", cls=Command)
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option("--rescore", is_flag=True, help="Load and score the pinned artifacts again, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

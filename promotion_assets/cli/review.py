@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -18,11 +20,14 @@ TOKEN = "PROMOTION_REVIEWER_TOKEN"  # noqa: S105  (the variable's name)
 def segment_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--segment`` to a command."""
     return click.option(
-        "--segment", default="", help="Which segment; the one in which it waits where not given."
+        "--segment",
+        type=SEGMENT,
+        default="",
+        help="Which segment; the one in which it waits where not given.",
     )(function)
 
 
-@click.group("review")
+@click.group("review", cls=Group)
 def command() -> None:
     """Review what is in Staging; the same rules hold here, on the page and in Slack.
 
@@ -82,8 +87,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("model")
-@click.argument("version")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option("--slice", "slices", multiple=True, help="A slice to open, by its id.")
 @segment_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -117,8 +122,8 @@ def show(
 
 
 @command.command("approve")
-@click.argument("model")
-@click.argument("version")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option(
     "--answers",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -159,8 +164,8 @@ def approve(
 
 
 @command.command("reject")
-@click.argument("model")
-@click.argument("version")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
 @click.option("--reason", required=True, help="Why; the one thing that a rejection needs.")
 @segment_option
 @click.pass_context
@@ -184,7 +189,7 @@ def reject(ctx: click.Context, model: str, version: str, reason: str, segment: s
 
 
 @command.command("stats")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def stats(ctx: click.Context, model: str | None, as_json: bool) -> None:
@@ -228,6 +233,7 @@ def serve(
     """
     import uvicorn
 
+    from promotion_assets.adapters.http_server import MOST_CONNECTIONS, listening
     from promotion_assets.pipeline.desk_source import DeskSource
     from promotion_assets.review.web.app import review_app
     from promotion_assets.review.web.settings import WebSettings
@@ -241,14 +247,13 @@ def serve(
         slack_secret=os.environ.get("PROMOTION_SLACK_SIGNING_SECRET") or None,
     )
     click.echo(f"reviews are at {settings.url}")
-    # A forwarded address is believed of nobody: that is what the rate limit counts by.
     uvicorn.run(
         review_app(desk, settings),
         host=host,
         port=port,
         log_level="warning",
-        proxy_headers=False,
-        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        **listening(),
     )
 
 

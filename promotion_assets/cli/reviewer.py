@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
 
-@click.group("reviewer")
+@click.group("reviewer", cls=Group)
 def command() -> None:
     """Give reviewers their tokens, and take them away.
 

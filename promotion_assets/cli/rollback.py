@@ -5,14 +5,18 @@ from __future__ import annotations
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL, SEGMENT
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
 
-@click.command("rollback")
-@click.argument("model")
+@click.command("rollback", cls=Command)
+@click.argument("model", type=MODEL)
 @click.option("--reason", required=True, help="Why, for the record.")
-@click.option("--segment", default="default", show_default=True, help="In which segment.")
+@click.option(
+    "--segment", type=SEGMENT, default="default", show_default=True, help="In which segment."
+)
 @click.option("--to", "to", help="A version that has been champion. Default: the previous one.")
 @actor_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.review import segment_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
@@ -24,7 +26,7 @@ def _person_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--reason", required=True, help="Why, for the record.")(function)
 
 
-@click.group("rollout")
+@click.group("rollout", cls=Group)
 def command() -> None:
     """Look after rollouts: they go on, hold and go back by themselves.
 
@@ -40,7 +42,7 @@ def command() -> None:
 
 
 @command.command("status")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def status(ctx: click.Context, model: str | None, as_json: bool) -> None:
@@ -66,7 +68,7 @@ def status(ctx: click.Context, model: str | None, as_json: bool) -> None:
 
 
 @command.command("tick")
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, type=MODEL)
 @click.option(
     "--every", type=click.FloatRange(min=0.2), help="Go on looking, so many seconds apart."
 )
@@ -103,7 +105,7 @@ def tick_(ctx: click.Context, models: tuple[str, ...], every: float | None, as_j
 
 
 @command.command("pause")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @_person_options
 @click.pass_context
 def pause_(ctx: click.Context, /, **given: Any) -> None:
@@ -116,7 +118,7 @@ def pause_(ctx: click.Context, /, **given: Any) -> None:
 
 
 @command.command("resume")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @_person_options
 @click.pass_context
 def resume_(ctx: click.Context, /, **given: Any) -> None:
@@ -129,7 +131,7 @@ def resume_(ctx: click.Context, /, **given: Any) -> None:
 
 
 @command.command("skip")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @_person_options
 @click.pass_context
 def skip_(ctx: click.Context, /, **given: Any) -> None:
@@ -142,7 +144,7 @@ def skip_(ctx: click.Context, /, **given: Any) -> None:
 
 
 @command.command("abort")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @_person_options
 @click.pass_context
 def abort_(ctx: click.Context, /, **given: Any) -> None:

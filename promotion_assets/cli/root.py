@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from promotion_assets.cli.groups import Group
+from promotion_assets.cli.speaking import wants_colour
 
 # Name of the command: module in this folder, and what the list of commands says of it. Modules
 # are imported when their command is used: MLflow and Dagster take seconds to import.
@@ -36,10 +41,11 @@ COMMANDS = {
     "deployment": ("deployment", "Report what became of a deployment, and read the reports."),
     "copy": ("copy", "Copy an approved version to another registry, with its attestation."),
     "audit": ("audit", "Verify the ledger or a bundle, offline; export and checkpoint."),
+    "completion": ("completion", "Let the shell complete commands, models and versions."),
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,17 +61,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or name the nearest one."""
-        import difflib
-
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else " See `promotion --help`."
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them."""
+        found = [
+            (name, text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        if found:
+            return [CompletionItem(name, help=text) for name, text in found]
+        return click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -84,9 +87,14 @@ class LazyGroup(click.Group):
     type=click.Path(path_type=Path, file_okay=False),
     help="Where state lives. Default: PROMOTION_HOME, else .promotion beside the policy file.",
 )
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Show the traceback of an error, for maintainers; PROMOTION_DEBUG=1 does the same.",
+)
 @click.version_option(package_name="promotion-assets")
 @click.pass_context
-def root(ctx: click.Context, config: Path | None, home: Path | None) -> None:
+def root(ctx: click.Context, config: Path | None, home: Path | None, debug: bool) -> None:
     """Promote machine learning models with evidence, and only with evidence.
 
     \b
@@ -94,9 +102,13 @@ def root(ctx: click.Context, config: Path | None, home: Path | None) -> None:
     promotion status credit-risk        what runs, and what was refused
     promotion explain credit-risk 3     why
 
-    Exit codes: 0 done; 1 a refusal or a failed check; 2 wrong use; 3 a part is unreachable and
-    nothing changed.
+    Exit codes: 0 done; 1 a refusal or a failed check; 2 wrong use; 3 a part is unreachable (MLflow,
+    database, disk) and nothing changed; 130 stopped with Ctrl-C.
     """
+    if debug:
+        # Where it is read when no context is left, and in what is started from here.
+        os.environ["PROMOTION_DEBUG"] = "1"
+    ctx.color = wants_colour()
     ctx.obj = {"config": config, "home": home}
 
 

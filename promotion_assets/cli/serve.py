@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 
 
-@click.command("serve")
-@click.argument("model")
+@click.command("serve", cls=Command)
+@click.argument("model", type=MODEL)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
 @click.option(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
 
-@click.group("shadow")
+@click.group("shadow", cls=Group)
 def command() -> None:
     """Look at shadows: Staging versions that get copies of live requests.
 
@@ -19,7 +21,7 @@ def command() -> None:
 
 
 @command.command("status")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def status(ctx: click.Context, model: str | None, as_json: bool) -> None:
@@ -62,9 +64,11 @@ def status(ctx: click.Context, model: str | None, as_json: bool) -> None:
 
 
 @command.command("report")
-@click.argument("model")
-@click.argument("version")
-@click.option("--segment", default="default", show_default=True, help="Which segment.")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
+@click.option(
+    "--segment", type=SEGMENT, default="default", show_default=True, help="Which segment."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def report(ctx: click.Context, model: str, version: str, segment: str, as_json: bool) -> None:

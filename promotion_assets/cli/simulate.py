@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.review import segment_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import console, say_json
 
 
-@click.command("simulate")
-@click.argument("model")
+@click.command("simulate", cls=Command)
+@click.argument("model", type=MODEL)
 @click.option(
     "--fault",
     type=click.Choice(["none", "errors", "slowdown", "group_harm", "drift"]),

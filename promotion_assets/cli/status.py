@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Command
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import in_short, say_json, say_table
 
 
-@click.command("status")
-@click.argument("model", required=False)
+@click.command("status", cls=Command)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def command(ctx: click.Context, model: str | None, as_json: bool) -> None:

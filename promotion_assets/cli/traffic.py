@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
 
-@click.group("traffic")
+@click.group("traffic", cls=Group)
 def command() -> None:
     """Look at traffic plans: which version answers which share of which segment.
 
@@ -22,7 +24,7 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def show(ctx: click.Context, model: str, as_json: bool) -> None:
@@ -51,7 +53,7 @@ def show(ctx: click.Context, model: str, as_json: bool) -> None:
 
 
 @command.command("history")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def history(ctx: click.Context, model: str, as_json: bool) -> None:
@@ -79,7 +81,7 @@ def history(ctx: click.Context, model: str, as_json: bool) -> None:
 
 
 @command.command("render")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option(
     "--format",
     "target",

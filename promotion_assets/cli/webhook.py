@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
+from promotion_assets.cli.groups import Group
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -15,7 +16,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for prog
 MOST_DEAD = 20
 
 
-@click.group("webhook")
+@click.group("webhook", cls=Group)
 def command() -> None:
     """Tell others of what happens, and hear from them; see docs/notifications.md.
 
@@ -239,6 +240,7 @@ def serve(ctx: click.Context, host: str, port: int) -> None:
     """
     import uvicorn
 
+    from promotion_assets.adapters.http_server import MOST_CONNECTIONS, listening
     from promotion_assets.notification.web import webhook_app
     from promotion_assets.pipeline.listening import ListenerSource
 
@@ -250,8 +252,8 @@ def serve(ctx: click.Context, host: str, port: int) -> None:
         host=host,
         port=port,
         log_level="warning",
-        proxy_headers=False,
-        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        **listening(),
     )
 
 
