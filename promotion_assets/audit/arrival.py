@@ -140,6 +140,9 @@ def _statement(check: Check, stored: bytes, keys: Sequence[SSlibKey]) -> tuple[s
         check.holds(said["predicateType"] == PREDICATE_TYPE, "the statement is not about a copy")
         (subject,) = said["subject"]
         return str(subject["digest"]["sha256"]), _Predicate.model_validate(said["predicate"])
-    except (ValueError, KeyError, TypeError, VerificationError, ValidationError):
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+        *(VerificationError, ValidationError),
+    ):
         check.holds(False, "no trusted key has signed the statement about the copy")
         raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
@@ -84,8 +85,10 @@ def verify_bundle(path: Path, keys: Sequence[SSlibKey] = ()) -> BundleVerificati
         problems += found
     except IntegrityError as error:
         problems.append(f"{error.doing}: {error.problem}")
-    except (KeyError, ValueError, TypeError, ValidationError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         problems.append(f"a file of the bundle is not of the form it should have ({error})")
+    except RecursionError:
+        problems.append("a file of the bundle is nested too deep to be one of ours")
     return BundleVerification(
         not problems, entries, tuple(dict.fromkeys(problems)), compared, bool(keys)
     )
@@ -106,7 +109,10 @@ def _read(path: Path) -> dict[str, bytes]:
                     f"read the bundle {path}", "a file occurs twice in it", "export it again"
                 )
             return {name: archive.read(name) for name in names}
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except (
+        *(OSError, zipfile.BadZipFile, RuntimeError),
+        *(zlib.error, lzma.LZMAError, EOFError, ValueError),
+    ) as error:
         raise UsageError(
             f"read the bundle {path}",
             f"it is no evidence bundle ({error})",

@@ -89,7 +89,7 @@ def hint_from(headers: Mapping[str, str], body: bytes, secret: str, now: datetim
             return None
         # Only names: a hint starts the same look at the registry as the clock does.
         return Hint(delivery, str(said["data"]["name"]), str(said["data"]["version"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             "reading MLflow's webhook",
             "it has another form than MLflow 3 gives",

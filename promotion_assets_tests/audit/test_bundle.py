@@ -197,6 +197,13 @@ def _rubbish(name: str) -> Edit:
     return edit
 
 
+def _deep(name: str) -> Edit:
+    def edit(files: dict[str, bytes]) -> None:
+        files[name] = b"[" * 20_000 + b"]" * 20_000
+
+    return edit
+
+
 EDITS: dict[str, tuple[Edit, str]] = {
     "answers": (_other_answers, "comes out as"),
     "limit": (_lower_limit, "policy in evidence.json is not the one"),
@@ -208,6 +215,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "missing answers table": (_rubbish("answers.parquet"), "answers cannot be read"),
     "evidence": (_rubbish("evidence.json"), "not of the form"),
     "no decision file": (_leave_out("decision.json"), "decision.json"),
+    "nested deep": (_deep("proofs.json"), "nested too deep"),
 }
 
 
@@ -255,6 +263,17 @@ def test_what_is_no_bundle_is_wrong_use(tmp_path: Path) -> None:
     for name in ("x.zip", "absent.zip"):
         with pytest.raises(UsageError, match="promotion audit export"):
             verify_bundle(tmp_path / name)
+
+
+def test_an_archive_whose_content_is_damaged_is_wrong_use(bundle: Path, tmp_path: Path) -> None:
+    """A flipped byte in what is compressed is told, wherever it is."""
+    whole = bundle.read_bytes()
+    with zipfile.ZipFile(bundle) as archive:
+        starts = [info.header_offset + 60 for info in archive.infolist()]
+    for start in starts:
+        (tmp_path / "x.zip").write_bytes(whole[:start] + b"\xff" * 8 + whole[start + 8 :])
+        with pytest.raises(UsageError, match="it is no evidence bundle"):
+            verify_bundle(tmp_path / "x.zip")
 
 
 def test_the_same_evidence_gives_the_same_archive(
