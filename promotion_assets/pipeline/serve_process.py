@@ -25,6 +25,7 @@ from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from promotion_assets.adapters.http_server import listening
 from promotion_assets.errors import PromotionError
 from promotion_assets.evaluation.confinement import PR_SET_PDEATHSIG
 from promotion_assets.evaluation.isolation import THREAD_VARIABLES
@@ -53,6 +54,7 @@ class ServePlan:
 
     Attributes:
         state: a folder that parent and workers share while the server runs.
+        host: where the server listens.
     """
 
     model: str
@@ -60,6 +62,7 @@ class ServePlan:
     home: str
     poll_seconds: float
     state: str
+    host: str
 
 
 def serve(
@@ -79,7 +82,9 @@ def serve(
     """
     policy = workspace.policy_of(model)
     state = Path(tempfile.mkdtemp(prefix="promotion-serve-"))
-    plan = ServePlan(model, str(workspace.config), str(workspace.home), poll_seconds, str(state))
+    plan = ServePlan(
+        model, str(workspace.config), str(workspace.home), poll_seconds, str(state), host
+    )
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(policy.sandbox.threads)))
     os.environ[PLAN] = json.dumps(asdict(plan))
     if workers > 1:
@@ -92,19 +97,19 @@ def serve(
         port=port,
         workers=workers,
         access_log=False,
-        server_header=False,
         date_header=False,
         log_config=log_config(),
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(policy.serving.drain_seconds) + 1,
         timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
+        **listening(),
     )
     try:
-        listening = config.bind_socket()
-        address = listening.getsockname()
+        bound = config.bind_socket()
+        address = bound.getsockname()
         began(f"http://{host}:{address[1]}")
-        Multiprocess(config, [listening]).run()
+        Multiprocess(config, [bound]).run()
         failed = state / FAILED
         return int(failed.read_text()) if failed.exists() else 0
     finally:
@@ -127,7 +132,7 @@ def app() -> FastAPI:
     while True:
         try:
             workspace = Workspace.open(home=Path(plan.home), config=Path(plan.config))
-            made = server_app(workspace, plan.model, poll_seconds=plan.poll_seconds)
+            made = server_app(workspace, plan.model, poll_seconds=plan.poll_seconds, host=plan.host)
         except PromotionError as error:
             log.error("%s", error)
             if not (state / STARTED).exists():

@@ -24,6 +24,7 @@ from promotion_assets.serving.events import microseconds
 from promotion_assets.serving.follower import Follower
 from promotion_assets.serving.generation import build
 from promotion_assets.serving.metrics import Metrics
+from promotion_assets.serving.outcome_access import OutcomeAccess
 from promotion_assets.serving.outcome_routes import outcome_routes
 from promotion_assets.serving.outcomes import OutcomeRules
 from promotion_assets.serving.plan import Arm
@@ -98,13 +99,20 @@ def trusted(policy: ModelPolicy) -> Trust:
     return Trust(tuple(sorted(allows.trusted_types)), allows.allow_pickle, allows.allow_code)
 
 
-def server_app(workspace: Workspace, model: str, *, poll_seconds: float = 1.0) -> FastAPI:
-    """Return the server of ``model`` as an application; see :func:`open_server`."""
+def server_app(
+    workspace: Workspace, model: str, *, poll_seconds: float = 1.0, host: str = "127.0.0.1"
+) -> FastAPI:
+    """Return the server of ``model`` as an application; see :func:`open_server`.
+
+    Args:
+        host: where it will listen; only this host's programs may tell outcomes without a token.
+    """
     import mlflow
 
+    access = OutcomeAccess.of(workspace.environ, host)
     follower = open_server(workspace, model, poll_seconds=poll_seconds)
     rules = OutcomeRules.of(model, workspace.policy_of(model))
-    outcomes = outcome_routes(event_log(workspace), rules, workspace.clock)
+    outcomes = outcome_routes(event_log(workspace), rules, workspace.clock, access)
     return create_app(follower, mlflow_version=mlflow.__version__, routers=(outcomes,))
 
 

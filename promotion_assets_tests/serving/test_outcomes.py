@@ -24,6 +24,7 @@ from promotion_assets.policy.model import Dataset
 from promotion_assets.policy.serving import ServingPolicy
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.serving.events import microseconds
+from promotion_assets.serving.outcome_access import OutcomeAccess
 from promotion_assets.serving.outcome_routes import outcome_routes
 from promotion_assets.serving.outcomes import OutcomeRules, Told, accept, label_number
 from promotion_assets_tests.fakes import Clock
@@ -222,7 +223,8 @@ def test_a_time_that_is_none_is_refused_by_name(world: World, tmp_path: Path) ->
 def server(store: object, clock: Clock) -> FastAPI:
     """A server that has the route and nothing else."""
     app = FastAPI()
-    app.include_router(outcome_routes(store, RULES, clock))  # type: ignore[arg-type]
+    access = OutcomeAccess(alone=True)
+    app.include_router(outcome_routes(store, RULES, clock, access))  # type: ignore[arg-type]
     return app
 
 
