@@ -95,6 +95,9 @@ class Traffic:
                     _wait_for_shadow(line, 0)
                     # What was answered at this very moment is past for whoever looks now.
                     self.clock.advance(timedelta(seconds=1))
+                    # A report may take longer than the server keeps a silent line open; the next
+                    # request opens another.
+                    line.close()
                     yield self.clock.now - begun
 
     def _ask(
