@@ -7,8 +7,9 @@ import click
 from promotion_assets.cli.actors import actor_option
 from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import console, say_json
+from promotion_assets.cli.speaking import say_json
 
 
 @click.command("adopt", cls=Command)
@@ -44,10 +45,15 @@ def command(
 
     opened = workspace(ctx)
     stage = adopt(Evaluator(opened, model, segment), version, actor=actor, reason=reason)
-    with open_instance(opened) as instance, console(stderr=True).status("…") as shown:
-        decision = evaluate_version(
-            opened, model, version, instance, lambda text: shown.update(f"{text} …")
-        )
+    kept = (
+        f"the adoption is recorded; `promotion evaluate {model} {version}` makes the evaluation "
+        "that was to follow"
+    )
+    with (
+        open_instance(opened) as instance,
+        long_work(f"preparing to evaluate {model} version {version}", kept=kept) as tell,
+    ):
+        decision = evaluate_version(opened, model, version, instance, tell)
     if as_json:
         say_json(
             {

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from promotion_assets.cli.completing import MODEL, VERSION
-from promotion_assets.cli.groups import Group
+from promotion_assets.cli.groups import Group, json_option
+from promotion_assets.cli.progress import counted, long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
@@ -77,8 +78,11 @@ def verify(
         database = database or opened.database_url
         trusted = trusted or [load_public(opened.keys / PUBLIC_NAME)]
         places = places or [FilePlace(opened.home / "checkpoints"), *opened.named_places]
-    notes = [note for place in places for note in place.held()]
-    found = verify_entries(open_entries(database).entries(), trusted, notes)
+    with long_work("reading checkpoints", kept="verifying changes nothing") as tell:
+        notes = [note for place in places for note in place.held()]
+        tell("verifying entries")
+        read = counted(open_entries(database).entries(), tell, _so_many)
+        found = verify_entries(read, trusted, notes)
     if as_json:
         say_json(found.to_json())
     else:
@@ -93,10 +97,15 @@ def verify(
         ctx.exit(1)
 
 
+def _so_many(entries: int) -> str:
+    return f"verifying entries, {entries:,} done"
+
+
 def _verify_bundle(ctx: click.Context, bundle: Path, trusted: list[Any], as_json: bool) -> None:
     from promotion_assets.audit.bundle_verify import verify_bundle
 
-    found = verify_bundle(bundle, trusted)
+    with long_work(f"verifying {bundle.name}", kept="verifying changes nothing"):
+        found = verify_bundle(bundle, trusted)
     if as_json:
         say_json(found.to_json())
     else:
@@ -121,8 +130,9 @@ def _verify_bundle(ctx: click.Context, bundle: Path, trusted: list[Any], as_json
     type=click.Path(path_type=Path, dir_okay=False),
     help="The archive to write. Default: MODEL-VERSION.zip here.",
 )
+@json_option
 @click.pass_context
-def export(ctx: click.Context, model: str, version: str, out: Path | None) -> None:
+def export(ctx: click.Context, model: str, version: str, out: Path | None, as_json: bool) -> None:
     """Write all evidence on VERSION of MODEL as one archive that proves itself.
 
     \b
@@ -137,23 +147,36 @@ def export(ctx: click.Context, model: str, version: str, out: Path | None) -> No
     opened.policy_of(model)
     target = out or Path(f"{safe_name(model)}-{safe_name(version)}.zip")
     note = ""
-    try:
-        evidence = last_evidence(opened, model, version)
-    except EvidenceMissing as error:
-        evidence, note = None, f"  without answers, since {error.problem}"
-    written = export_bundle(
-        opened.ledger,
-        opened.signer,
-        opened.checkpointer.publish(),
-        model,
-        version,
-        target,
-        opened.clock(),
-        evidence=evidence,
-    )
+    with long_work(f"writing {target}", kept=f"no half of {target} is left") as tell:
+        try:
+            evidence = last_evidence(opened, model, version)
+        except EvidenceMissing as error:
+            evidence, note = None, f"without answers, since {error.problem}"
+        checkpoint = opened.checkpointer.publish()
+        tell(f"writing {target}")
+        written = export_bundle(
+            opened.ledger,
+            opened.signer,
+            checkpoint,
+            model,
+            version,
+            target,
+            opened.clock(),
+            evidence=evidence,
+        )
+    if as_json:
+        say_json(
+            {
+                "path": str(written.path),
+                "entries": written.entries,
+                "bytes": written.size,
+                "notes": [note] if note else [],
+            }
+        )
+        return
     click.echo(f"{written.path}: {written.entries} entries, {written.size:,} bytes")
     if note:
-        click.echo(note)
+        click.echo(f"  {note}")
 
 
 @command.command("checkpoint")

@@ -7,8 +7,9 @@ import click
 from promotion_assets.cli.actors import actor_option
 from promotion_assets.cli.completing import MODEL, VERSION
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import console, say_json
+from promotion_assets.cli.speaking import say_json
 
 
 @click.command("copy", cls=Command)
@@ -51,8 +52,9 @@ def command(
     opened = workspace(ctx)
     opened.policy_of(model)
     order = Order(model, version, address_of(opened, to), name or model, actor)
-    with console(stderr=True).status("…") as shown:
-        copied = copy(opened, order, reach=lambda point: shown.update(f"{point} …"))
+    kept = "what has arrived stays there unregistered, and the same command goes on from it"
+    with long_work(f"copying {model} version {version}", kept=kept) as tell:
+        copied = copy(opened, order, reach=tell)
     event = copied.event
     if as_json:
         say_json(

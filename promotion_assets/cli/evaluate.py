@@ -6,8 +6,9 @@ import click
 
 from promotion_assets.cli.completing import MODEL, VERSION
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import console, in_short, say_json, say_table
+from promotion_assets.cli.speaking import in_short, say_json, say_table
 
 
 @click.command("evaluate", cls=Command)
@@ -25,17 +26,19 @@ def command(ctx: click.Context, model: str, versions: tuple[str, ...], as_json: 
     promotion evaluate credit-risk 2
     promotion evaluate credit-risk 2 3 4 --json
     """
-    from promotion_assets.defs.instance import evaluate_version, open_instance
-
-    opened = workspace(ctx)
+    kept = (
+        "decisions that were recorded stay, as `promotion status` shows; nothing else counts, and "
+        "the same command judges the rest"
+    )
     decisions = []
-    with open_instance(opened) as instance, console(stderr=True).status("…") as shown:
-        for version in versions:
-            decisions.append(
-                evaluate_version(
-                    opened, model, version, instance, lambda text: shown.update(f"{text} …")
-                )
-            )
+    with long_work("starting Dagster", kept=kept) as tell:
+        from promotion_assets.defs.instance import evaluate_version, open_instance
+
+        opened = workspace(ctx)
+        with open_instance(opened) as instance:
+            tell(f"preparing to evaluate {model}")
+            for version in versions:
+                decisions.append(evaluate_version(opened, model, version, instance, tell))
     if as_json:
         say_json([d.model_dump(mode="json") for d in decisions])
     else:

@@ -10,6 +10,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL
 from promotion_assets.cli.groups import Group
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
@@ -79,7 +80,9 @@ def export(
     last = until.date() if until else today + timedelta(days=1)
     log = event_log(opened)
     if form == "parquet":
-        written = export_parquet(log, model, target, since=first, until=last)
+        kept = "days that are whole are kept, and the same command writes the others"
+        with long_work(f"exporting events of {model}", kept=kept):
+            written = export_parquet(log, model, target, since=first, until=last)
         if as_json:
             say_json({str(path): rows for path, rows in written.items()})
         else:

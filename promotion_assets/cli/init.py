@@ -9,7 +9,8 @@ import click
 
 from promotion_assets.cli.completing import MODEL
 from promotion_assets.cli.groups import Command
-from promotion_assets.cli.speaking import console, say_json
+from promotion_assets.cli.progress import long_work
+from promotion_assets.cli.speaking import say_json
 from promotion_assets.errors import UsageError
 
 
@@ -62,7 +63,7 @@ def command(
     opened = unconfigured(output)
     model = model or _the_model(opened.registry.models())
     data = data or _ask("Labelled rows (a file or an address)", "--data")
-    with console(stderr=True).status("measuring what serves today …"):
+    with long_work("measuring what serves today", kept=f"{output} is not written"):
         proposal = propose(
             opened,
             Asked(

@@ -6,6 +6,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL
 from promotion_assets.cli.groups import Group
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
@@ -57,7 +58,9 @@ def import_(
 
     opened = workspace(ctx)
     columns = OutcomeColumns(request_id, label, observed_at)
-    found = import_outcomes(opened, event_log(opened), model, source, columns, query=query)
+    kept = "outcomes that were told stay, and telling them again changes nothing"
+    with long_work(f"taking in outcomes of {model}", kept=kept):
+        found = import_outcomes(opened, event_log(opened), model, source, columns, query=query)
     if as_json:
         say_json(vars(found))
     else:

@@ -8,6 +8,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL, VERSION
 from promotion_assets.cli.groups import Group
+from promotion_assets.cli.progress import counted, long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import in_short, say_json, say_table
 
@@ -95,7 +96,13 @@ def reference() -> None:
 @command.command("power")
 @click.argument("model", type=MODEL)
 @click.argument("version", required=False, type=VERSION)
-@click.option("--power", type=click.FloatRange(0.5, 0.999), default=0.8, show_default=True)
+@click.option(
+    "--power",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.8,
+    show_default=True,
+    help="With which probability the effect shall be caught.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def power(ctx: click.Context, model: str, version: str | None, power: float, as_json: bool) -> None:
@@ -111,7 +118,8 @@ def power(ctx: click.Context, model: str, version: str | None, power: float, as_
 
     opened = workspace(ctx)
     opened.policy_of(model)
-    found = gate_power(last_evidence(opened, model, version), power=power)
+    with long_work(f"computing what {model}'s gates can see", kept="nothing was recorded"):
+        found = gate_power(last_evidence(opened, model, version), power=power)
     if as_json:
         say_json([one.model_dump(mode="json") for one in found])
         return
@@ -159,7 +167,9 @@ def backtest(ctx: click.Context, model: str, proposed: Path, as_json: bool) -> N
             f"it has {', '.join(sorted(policy.models))} and not {model!r}",
             "give a policy file that names the model",
         )
-    found = list(run_backtest(opened, model, policy.models[model]))
+    with long_work(f"judging {model}'s past again", kept="nothing was recorded") as tell:
+        again = run_backtest(opened, model, policy.models[model])
+        found = list(counted(again, tell, lambda done: f"{done} evaluations judged again"))
     if as_json:
         say_json([{**vars(one), "flips": one.flips} for one in found])
     else:

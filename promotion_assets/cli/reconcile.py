@@ -6,6 +6,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
@@ -27,7 +28,12 @@ def command(ctx: click.Context, model: str | None, as_json: bool) -> None:
 
     opened = workspace(ctx)
     models = [model] if model else list(opened.policy.models)
-    found = [reconcile_model(opened, name) for name in models]
+    kept = "what was finished stays, and the same command goes on"
+    found = []
+    with long_work("comparing the ledger with MLflow", kept=kept) as tell:
+        for name in models:
+            tell(f"comparing the ledger with MLflow: {name}")
+            found.append(reconcile_model(opened, name))
     if as_json:
         say_json(
             [{"model": one.model, "agrees": one.agrees, "found": sentences(one)} for one in found]

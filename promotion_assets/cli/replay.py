@@ -6,6 +6,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL, VERSION
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -27,7 +28,9 @@ def command(ctx: click.Context, model: str, version: str, rescore: bool, as_json
     """
     from promotion_assets.pipeline.replay import replay
 
-    found = replay(workspace(ctx), model, version, rescore=rescore)
+    kept = "a replay changes nothing"
+    with long_work(f"judging {model} version {version} again", kept=kept):
+        found = replay(workspace(ctx), model, version, rescore=rescore)
     if as_json:
         say_json(
             {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
-from promotion_assets.cli.groups import Group
+from promotion_assets.cli.groups import Group, json_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -131,9 +132,16 @@ def show(
 )
 @click.option("--comment", default="", help="A remark, for the record.")
 @segment_option
+@json_option
 @click.pass_context
 def approve(
-    ctx: click.Context, model: str, version: str, answers: Path | None, comment: str, segment: str
+    ctx: click.Context,
+    model: str,
+    version: str,
+    answers: Path | None,
+    comment: str,
+    segment: str,
+    as_json: bool,
 ) -> None:
     """Approve VERSION of MODEL, with every question answered.
 
@@ -156,11 +164,15 @@ def approve(
         comment=comment,
     )
     decided = desk.vote(ballot, reviewer, "cli")
+    told = desk.told(model, version, segment, reviewer)
+    if as_json:
+        say_json(_vote(ballot, reviewer, decided.flags, told))
+        return
     click.echo(f"{reviewer} has approved {model} version {version}")
     for flag in decided.flags:
         click.echo(f"  flagged for audit: {flag}")
-    for told in desk.told(model, version, segment, reviewer):
-        click.echo(told)
+    for sentence in told:
+        click.echo(sentence)
 
 
 @command.command("reject")
@@ -168,8 +180,11 @@ def approve(
 @click.argument("version", type=VERSION)
 @click.option("--reason", required=True, help="Why; the one thing that a rejection needs.")
 @segment_option
+@json_option
 @click.pass_context
-def reject(ctx: click.Context, model: str, version: str, reason: str, segment: str) -> None:
+def reject(
+    ctx: click.Context, model: str, version: str, reason: str, segment: str, as_json: bool
+) -> None:
     """Reject VERSION of MODEL; it is archived at once.
 
     \b
@@ -182,10 +197,14 @@ def reject(ctx: click.Context, model: str, version: str, reason: str, segment: s
     ballot = Ballot(
         model=model, version=version, segment=segment, verdict="rejected", comment=reason
     )
-    desk.vote(ballot, reviewer, "cli")
+    decided = desk.vote(ballot, reviewer, "cli")
+    told = desk.told(model, version, segment, reviewer)
+    if as_json:
+        say_json(_vote(ballot, reviewer, decided.flags, told))
+        return
     click.echo(f"{reviewer} has rejected {model} version {version}")
-    for told in desk.told(model, version, segment, reviewer):
-        click.echo(told)
+    for sentence in told:
+        click.echo(sentence)
 
 
 @command.command("stats")
@@ -257,12 +276,39 @@ def serve(
     )
 
 
+def _vote(ballot: Any, reviewer: str, flags: Sequence[str], told: Sequence[str]) -> dict[str, Any]:
+    return {
+        "model": ballot.model,
+        "version": ballot.version,
+        "segment": ballot.segment,
+        "reviewer": reviewer,
+        "verdict": ballot.verdict,
+        "flags": list(flags),
+        "told": list(told),
+    }
+
+
 def _signed_in(ctx: click.Context) -> tuple[Any, str]:
     from promotion_assets.pipeline.reviewing import ReviewDesk
 
     desk = ReviewDesk(workspace(ctx))
-    token = os.environ.get(TOKEN) or click.prompt("your token", hide_input=True, err=True)
+    token = os.environ.get(TOKEN) or _asked_token()
     return desk, desk.access.verify(token, "cli").reviewer
+
+
+def _asked_token() -> str:
+    from promotion_assets.errors import UsageError
+
+    try:
+        return str(click.prompt("your token", hide_input=True, err=True))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise UsageError(
+            "signing in to review",
+            "there is no token, and nobody at a terminal to be asked for it",
+            f"set {TOKEN}; `promotion reviewer add NAME` issues one",
+        ) from None
 
 
 def _from_file(path: Path) -> Mapping[str, str]:

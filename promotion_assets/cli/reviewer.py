@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
-from promotion_assets.cli.groups import Group
+from promotion_assets.cli.groups import Group, json_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -28,14 +28,18 @@ def command() -> None:
 @command.command("add")
 @click.argument("name")
 @actor_option
+@json_option
 @click.pass_context
-def add(ctx: click.Context, name: str, actor: str) -> None:
+def add(ctx: click.Context, name: str, actor: str, as_json: bool) -> None:
     """Issue a token for NAME, and print it this once.
 
     \b
     promotion reviewer add ana
     """
     token = _desk(ctx).access.issue(name, actor)
+    if as_json:
+        say_json({"reviewer": name, "token": token})
+        return
     click.echo(token)
     click.echo(f"This is {name}'s token; it is stored hashed and not shown again.", err=True)
 
@@ -43,15 +47,19 @@ def add(ctx: click.Context, name: str, actor: str) -> None:
 @command.command("revoke")
 @click.argument("name")
 @actor_option
+@json_option
 @click.pass_context
-def revoke(ctx: click.Context, name: str, actor: str) -> None:
+def revoke(ctx: click.Context, name: str, actor: str, as_json: bool) -> None:
     """End every token and session of NAME at once. Exit code 1 where there was none.
 
     \b
     promotion reviewer revoke ana
     """
     ended = _desk(ctx).access.revoke(name, actor)
-    click.echo(f"{ended} tokens of {name} ended")
+    if as_json:
+        say_json({"reviewer": name, "ended": ended})
+    else:
+        click.echo(f"{ended} tokens of {name} ended")
     if not ended:
         ctx.exit(1)
 

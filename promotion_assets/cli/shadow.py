@@ -6,6 +6,7 @@ import click
 
 from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
 from promotion_assets.cli.groups import Group
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
@@ -84,7 +85,9 @@ def report(ctx: click.Context, model: str, version: str, segment: str, as_json: 
     from promotion_assets.rollout.shadow_text import as_text
 
     opened = workspace(ctx)
-    made = make_report(opened, event_log(opened), model, version, segment)
+    kept = "no report was recorded"
+    with long_work(f"comparing the answers of {model} version {version}", kept=kept):
+        made = make_report(opened, event_log(opened), model, version, segment)
     recorded = keep_report(opened, made)
     if as_json:
         say_json(

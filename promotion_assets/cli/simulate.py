@@ -10,9 +10,10 @@ import click
 
 from promotion_assets.cli.completing import MODEL
 from promotion_assets.cli.groups import Command
+from promotion_assets.cli.progress import long_work
 from promotion_assets.cli.review import segment_option
 from promotion_assets.cli.root import workspace
-from promotion_assets.cli.speaking import console, say_json
+from promotion_assets.cli.speaking import say_json
 
 
 @click.command("simulate", cls=Command)
@@ -91,14 +92,14 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         after=timedelta(minutes=given["after_minutes"]),
     )
     found: dict[str, Any] = {"model": model, "seed": given["seed"], "traffic": vars(traffic)}
-    with console(stderr=True).status("…") as shown:
+    with long_work("making traffic up", kept="nothing was recorded") as tell:
         for name, kind in (("fault", fault), ("no fault", Fault())):
             outcomes = []
             for number, one in enumerate(
                 simulate_many(policy, traffic, kind, runs=given["runs"], seed=given["seed"])
             ):
                 outcomes.append(one)
-                shown.update(f"{name}: {number + 1} of {given['runs']} …")
+                tell(f"playing a rollout with {name}: {number + 1} of {given['runs']}")
             found[name.replace(" ", "_")] = summary(outcomes)
     found["family_rate"] = policy.family_rate
     if given["as_json"]:

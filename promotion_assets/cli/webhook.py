@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
-from promotion_assets.cli.groups import Group
+from promotion_assets.cli.groups import Group, json_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 MOST_DEAD = 20
 
 
@@ -57,8 +56,11 @@ def command() -> None:
     help="Do not verify the receiver's certificate: anybody on the way can read along.",
 )
 @actor_option
+@json_option
 @click.pass_context
-def add(ctx: click.Context, /, name: str, actor: str, unverified: bool, **given: Any) -> None:
+def add(
+    ctx: click.Context, /, name: str, actor: str, unverified: bool, as_json: bool, **given: Any
+) -> None:
     """Add the subscription NAME. What the policy names need not be added.
 
     \b
@@ -79,11 +81,14 @@ def add(ctx: click.Context, /, name: str, actor: str, unverified: bool, **given:
             "there is one of that name",
             f"take another name, or `promotion webhook remove {name}` first",
         )
+    if as_json:
+        say_json({"name": name, "added": True})
+        return
     click.echo(f"{name} is told of what happens from now on; try `promotion webhook test {name}`")
 
 
 @command.command("list")
-@JSON
+@json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show who is told of what, what waits, and dead letters with their reason.
@@ -130,8 +135,9 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @command.command("test")
 @click.argument("name")
+@json_option
 @click.pass_context
-def test(ctx: click.Context, name: str) -> None:
+def test(ctx: click.Context, name: str, as_json: bool) -> None:
     """Send a test to NAME now. Exit code 1 where it does not arrive.
 
     \b
@@ -142,15 +148,22 @@ def test(ctx: click.Context, name: str) -> None:
     try:
         event = _notifier(ctx).test(name)
     except NotSent as error:
-        click.echo(f"it did not arrive: {error.problem}", err=True)
+        if as_json:
+            say_json({"name": name, "delivered": False, "problem": error.problem})
+        else:
+            click.echo(f"it did not arrive: {error.problem}", err=True)
         ctx.exit(1)
+    if as_json:
+        say_json({"name": name, "delivered": True, "id": event.id})
+        return
     click.echo(f"{name} has taken {event.id}")
 
 
 @command.command("remove")
 @click.argument("name")
+@json_option
 @click.pass_context
-def remove(ctx: click.Context, name: str) -> None:
+def remove(ctx: click.Context, name: str, as_json: bool) -> None:
     """Remove NAME, and give up what waits for it. Exit code 1 where there was none.
 
     \b
@@ -167,8 +180,14 @@ def remove(ctx: click.Context, name: str) -> None:
         )
     removed = notifier.outbox.remove(name)
     dropped = notifier.outbox.drop(name)
-    if not removed and not dropped:
-        click.echo(f"there is no subscription called {name}", err=True)
+    gone = bool(removed or dropped)
+    if as_json:
+        say_json({"name": name, "removed": gone, "given_up": dropped})
+        ctx.exit(0 if gone else 1)
+    if not gone:
+        click.echo(
+            f"there is no subscription called {name}; see `promotion webhook list`", err=True
+        )
         ctx.exit(1)
     click.echo(f"{name} is removed; {dropped} notifications to it were given up")
 
@@ -176,8 +195,9 @@ def remove(ctx: click.Context, name: str) -> None:
 @command.command("retry")
 @click.argument("name")
 @click.option("--event", "event_id", help="The id of one dead letter; all of NAME if not given.")
+@json_option
 @click.pass_context
-def retry(ctx: click.Context, name: str, event_id: str | None) -> None:
+def retry(ctx: click.Context, name: str, event_id: str | None, as_json: bool) -> None:
     """Make dead letters to NAME pending again. Exit code 1 where there is none.
 
     \b
@@ -185,7 +205,10 @@ def retry(ctx: click.Context, name: str, event_id: str | None) -> None:
     """
     notifier = _notifier(ctx)
     revived = notifier.outbox.revive(notifier.named(name).name, event_id)
-    click.echo(f"{revived} dead letters to {name} will be tried again")
+    if as_json:
+        say_json({"name": name, "revived": revived})
+    else:
+        click.echo(f"{revived} dead letters to {name} will be tried again")
     if not revived:
         ctx.exit(1)
 
@@ -193,7 +216,7 @@ def retry(ctx: click.Context, name: str, event_id: str | None) -> None:
 @command.command("deliver")
 @click.option("--loop", is_flag=True, help="Go on until stopped with Ctrl-C.")
 @click.option("--every", default=5.0, show_default=True, help="Seconds between two rounds.")
-@JSON
+@json_option
 @click.pass_context
 def deliver(ctx: click.Context, loop: bool, every: float, as_json: bool) -> None:
     """Send what is due. The Dagster sensor `notifications` does the same.
