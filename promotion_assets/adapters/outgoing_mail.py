@@ -6,6 +6,7 @@ import smtplib
 import ssl
 import time
 from contextlib import closing, suppress
+from ipaddress import ip_address
 from typing import Any
 
 from promotion_assets.adapters.outgoing_http import Deadline, resolve, tls, told, within
@@ -38,11 +39,7 @@ def _talk(server: _Server, target: Target, mail: Mail) -> None:
         server.connect(target.host, target.port)
         server.ehlo_or_helo_if_needed()
         if target.scheme == "smtp":
-            if server.has_extn("starttls"):
-                server.starttls(context=server.context)
-                server.ehlo()
-            elif not target.trusted:
-                raise NotSent(f"{target.host} offers no TLS; see notifications.allow_hosts")
+            _secure(server, target, mail)
         if mail.username is not None:
             server.login(mail.username, mail.password or "")
         refused = server.send_message(mail.message)
@@ -61,6 +58,25 @@ def _talk(server: _Server, target: Target, mail: Mail) -> None:
         raise NotSent(f"{target.host} answered {error.smtp_code}", most_attempts=most) from None
     except smtplib.SMTPException as error:
         raise NotSent(f"{target.host} did not take it ({type(error).__name__})") from None
+
+
+def _secure(server: _Server, target: Target, mail: Mail) -> None:
+    """Begin TLS. Who sits between can hide that it is offered, and a password would tell him all.
+
+    Raises:
+        NotSent: it is not offered, and the mail is not meant to go without.
+    """
+    if server.has_extn("starttls"):
+        server.starttls(context=server.context)
+        server.ehlo()
+        return
+    if not target.trusted:
+        raise NotSent(f"{target.host} offers no TLS; see notifications.allow_hosts")
+    if mail.username is not None and not ip_address(target.address).is_loopback:
+        raise NotSent(
+            f"{target.host} offers no TLS (STARTTLS), and the password is not sent in clear text; "
+            "use smtps://, or leave username out"
+        )
 
 
 class _Server(smtplib.SMTP):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from promotion_assets_tests.ledgers import clock, ledger, registry
+from promotion_assets_tests.notification.certificates import certificate
 from promotion_assets_tests.notification.receivers import Receiver, receiver
 from promotion_assets_tests.notification.worlds import World
 
-__all__ = ["clock", "ledger", "registry"]
+__all__ = ["certificate", "clock", "ledger", "registry"]
 
 
 @pytest.fixture

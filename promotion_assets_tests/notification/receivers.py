@@ -110,33 +110,43 @@ def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
 @dataclass
 class MailServer:
-    """A mail server as far as a client needs one: EHLO, AUTH PLAIN, MAIL, RCPT, DATA.
+    """A mail server as far as a client needs one: EHLO, STARTTLS, AUTH PLAIN, MAIL, RCPT, DATA.
 
     Attributes:
         refuse: recipients that are refused.
         mails: what was taken.
-        said: every line of the client's.
+        said: every line of the client's; ``in_clear`` are those that came without TLS.
     """
 
     port: int = 0
     refuse: set[str] = field(default_factory=set)
     mails: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    in_clear: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """Listen on a free port of this host."""
+def mail_server(context: ssl.SSLContext | None = None) -> Iterator[MailServer]:
+    """Listen on a free port of this host, and offer STARTTLS where ``context`` is given."""
     found = MailServer()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             self.say("220 here")
+            secured = False
             while line := self.rfile.readline().decode().strip():
                 found.said.append(line)
+                if not secured:
+                    found.in_clear.append(line)
                 verb = line.split(" ")[0].upper()
                 if verb == "EHLO":
-                    self.say("250-here", "250 AUTH PLAIN")
+                    offered = ["250-STARTTLS"] if context is not None and not secured else []
+                    self.say("250-here", *offered, "250 AUTH PLAIN")
+                elif verb == "STARTTLS" and context is not None:
+                    self.say("220 go on")
+                    secured = self.secure(context)
+                    if not secured:
+                        return
                 elif verb == "AUTH":
                     self.say("235 welcome")
                 elif verb == "RCPT":
@@ -155,6 +165,21 @@ def mail_server() -> Iterator[MailServer]:
         def say(self, *lines: str) -> None:
             with suppress(OSError):
                 self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+        def secure(self, context: ssl.SSLContext) -> bool:
+            """Begin TLS; the client may not like the certificate."""
+            try:
+                wrapped = context.wrap_socket(self.connection, server_side=True)
+            except OSError:
+                return False
+            self.connection = wrapped
+            self.rfile, self.wfile = wrapped.makefile("rb"), wrapped.makefile("wb", 0)
+            return True
+
+        def finish(self) -> None:
+            """Close what TLS was put around, too."""
+            super().finish()
+            self.connection.close()
 
         def text(self) -> str:
             lines = []
