@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from promotion_assets.adapters.mlflow_registry import MlflowRegistry, registry_errors
+from promotion_assets.adapters.mlflow_registry import MlflowRegistry
+from promotion_assets.adapters.registry_errors import registry_errors
 from promotion_assets.errors import RegistryUnreachable, UsageError
 
 TAG = "promotion.checkpoint"

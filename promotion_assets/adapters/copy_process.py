@@ -19,15 +19,14 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from promotion_assets import errors
+from promotion_assets.adapters.patience import FILES, LIMITS
 from promotion_assets.lifecycle.copy_values import Held, SourceVersion, without_credentials
 from promotion_assets.lifecycle.copying import NewVersion, Placed, TargetVersion
 from promotion_assets.quiet import SILENT
 
 PREFIX = "PROMOTION_TARGET_"
-# A target that is down is to be told in seconds; MLflow's own patience is four minutes.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-_SHARED = "MLFLOW_HTTP_REQUEST_"
+_SHARED = "MLFLOW_HTTP_RE"
 
 
 def target_environment(environ: Mapping[str, str], uri: str) -> dict[str, str]:
@@ -35,7 +34,9 @@ def target_environment(environ: Mapping[str, str], uri: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        if name.startswith(_SHARED) or not name.startswith(("MLFLOW_", "PROMOTION_"))
+        if not name.startswith(("MLFLOW_", "PROMOTION_"))
+        # What this process has limited is no wish of the user's.
+        or (name.startswith(_SHARED) and value != LIMITS.get(name))
     }
     own = {
         name.removeprefix(PREFIX): value
@@ -43,7 +44,7 @@ def target_environment(environ: Mapping[str, str], uri: str) -> dict[str, str]:
         if name.startswith(PREFIX)
     }
     named = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
-    return SILENT | PATIENCE | QUIET | kept | own | named
+    return SILENT | FILES | QUIET | kept | own | named
 
 
 @contextmanager

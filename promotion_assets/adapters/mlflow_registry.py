@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from promotion_assets.adapters.artifact_download import download_whole
+from promotion_assets.adapters.patience import limit_patience
 from promotion_assets.adapters.profile_logging import read_training_profile
 from promotion_assets.adapters.registry_entries import Entry, entries_of, quoted
-from promotion_assets.errors import RegistryUnreachable, UsageError
+from promotion_assets.adapters.registry_errors import registry_errors
+from promotion_assets.errors import UsageError
 from promotion_assets.evaluation.intake import VersionFacts
 from promotion_assets.evaluation.profile import FeatureProfile
 
@@ -24,7 +26,6 @@ from promotion_assets.evaluation.profile import FeatureProfile
 TAG_LIMIT = 5000
 # Where among a run's artifacts the attestation of a copied version lies.
 ATTACHED = "attestation"
-_GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Registered:
 class MlflowRegistry:
     """One MLflow registry, addressed explicitly: the global tracking URI is never set.
 
+    It is waited for in seconds, see :mod:`promotion_assets.adapters.patience`.
+
     Args:
         tracking_uri: where runs and artifacts are.
         registry_uri: where models are; the same where not given.
@@ -50,6 +53,7 @@ class MlflowRegistry:
     def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
         self.tracking_uri = tracking_uri
         self.registry_uri = registry_uri or tracking_uri
+        limit_patience()
         self.client = MlflowClient(tracking_uri, registry_uri or tracking_uri)
 
     def facts(self, model: str, version: str) -> VersionFacts:
@@ -87,22 +91,9 @@ class MlflowRegistry:
             FileNotFoundError: the registry names an artifact that is not there.
             RegistryUnreachable: MLflow does not answer.
         """
-        from mlflow.artifacts import download_artifacts
-
         with registry_errors(f"downloading the artifact of {model} version {version}", model):
             uri = self.client.get_model_version_download_uri(model, version)
-            try:
-                path = download_artifacts(
-                    artifact_uri=uri, dst_path=str(destination), tracking_uri=self.tracking_uri
-                )
-            except (OSError, MlflowException) as error:
-                if isinstance(error, RestException) or "Connection" in str(error):
-                    raise
-                raise FileNotFoundError(f"{uri} cannot be downloaded ({error})") from error
-        root = Path(path)
-        if not (root / "MLmodel").exists() and not any(root.iterdir()):
-            raise FileNotFoundError(f"{uri} is empty")
-        return root
+            return download_whole(uri, destination, self.tracking_uri)
 
     def training_profile(self, run_id: str) -> tuple[FeatureProfile | None, str | None]:
         """Return the run's feature profile, or a sentence that says why there is none."""
@@ -225,28 +216,3 @@ def _again(call: object, *arguments: str) -> None:
             if "IntegrityError" not in str(error) or attempt == 3:
                 raise
             time.sleep(0.02 * (attempt + 1))
-
-
-@contextmanager
-def registry_errors(doing: str, name: str) -> Iterator[None]:
-    """Turn MLflow's exceptions into ours: wrong use, or a registry that does not answer."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code in _GONE:
-            raise UsageError(
-                doing,
-                f"MLflow says: {error.message}",
-                f"check the name and the number with `promotion status` ({name})",
-            ) from error
-        raise RegistryUnreachable(
-            doing,
-            f"MLflow answered {error.error_code}: {str(error.message)[:300]}",
-            "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed",
-        ) from error
-    except (ConnectionError, TimeoutError) as error:
-        raise RegistryUnreachable(
-            doing,
-            f"no answer ({error})",
-            "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed",
-        ) from error

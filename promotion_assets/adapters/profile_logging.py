@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promotion_assets.adapters.artifact_download import check_size
 from promotion_assets.canonical import digest_bytes
 from promotion_assets.errors import EvidenceMissing, UsageError
 from promotion_assets.evaluation import profile_io
@@ -99,6 +100,8 @@ def _artifact_text(client: MlflowClient, run_id: str, doing: str) -> str | None:
         )
     with tempfile.TemporaryDirectory() as directory:
         path = Path(client.download_artifacts(run_id, ARTIFACT, directory))
+        if entry.file_size is not None:
+            check_size(path, entry.file_size)
         try:
             return path.read_bytes().decode()
         except UnicodeDecodeError as error:

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from promotion_assets.adapters.mlflow_registry import MlflowRegistry, registry_errors
+from promotion_assets.adapters.mlflow_registry import MlflowRegistry
+from promotion_assets.adapters.registry_errors import registry_errors
+from promotion_assets.adapters.tracing import span
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets.lifecycle.mirror import STAGE_TAG, is_managed
 from promotion_assets.lifecycle.ports import MirroredVersion, RegistryView
@@ -28,15 +30,16 @@ class MirroringRegistry(MlflowRegistry):
         tags: Mapping[str, str],
     ) -> None:
         """Make MLflow show ``version`` like this; see the protocol."""
-        held = self.aliases(model)
-        for alias in sorted(aliases):
-            if held.get(alias) != version:
-                self.set_alias(model, alias, version)
-        for alias, holder in held.items():
-            if holder == version and alias not in aliases and is_managed(alias):
-                self.delete_alias(model, alias)
-        self.set_tags(model, version, tags)
-        self._legacy_stage(model, version, stage)
+        with span("registry mirror", model=model, version=version, stage=str(stage)):
+            held = self.aliases(model)
+            for alias in sorted(aliases):
+                if held.get(alias) != version:
+                    self.set_alias(model, alias, version)
+            for alias, holder in held.items():
+                if holder == version and alias not in aliases and is_managed(alias):
+                    self.delete_alias(model, alias)
+            self.set_tags(model, version, tags)
+            self._legacy_stage(model, version, stage)
 
     def read_mirror(self, model: str, versions: Collection[str] | None = None) -> RegistryView:
         """Return what MLflow shows now; see the protocol."""

@@ -1,0 +1,75 @@
+"""What MLflow's client raises, as errors of ours: wrong use, or a registry that does not answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlflow.exceptions import MlflowException
+from requests.exceptions import HTTPError, RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from promotion_assets.errors import RegistryUnreachable, UsageError
+
+_GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
+_AGAIN = "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed"
+# MLflow's client wraps what the network did into the text of one error, with the whole address,
+# in which a password may stand.
+_NETWORK = (
+    (r"Connection refused", "nothing listens at its address (connection refused)"),
+    (r"Name or service not known|Failed to resolve", "its host name is not known"),
+    (r"timed? ?out", "no answer in time"),
+    (r"too many (\d+) error responses", r"it answered \1, again and again"),
+    (r"IncompleteRead|RemoteDisconnected|Connection aborted|Connection reset", "it broke off"),
+    (r"not in a valid JSON format|Expecting value", "the answer is not MLflow's (no JSON)"),
+    (r"error code (\d+) !=", r"it answered \1"),
+    (r"(\d\d\d) (?:Server|Client) Error", r"it answered \1"),
+)
+
+
+@contextmanager
+def registry_errors(doing: str, name: str) -> Iterator[None]:
+    """Turn what MLflow's client raises into ours.
+
+    Raises:
+        UsageError: there is no such thing.
+        RegistryUnreachable: anything else.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in _GONE and not _by_the_network(str(error.message)):
+            raise UsageError(
+                doing,
+                f"MLflow says: {error.message}",
+                f"check the name and the number with `promotion status` ({name})",
+            ) from error
+        raise RegistryUnreachable(doing, what_went_wrong(error), _AGAIN) from error
+    except (
+        *(RequestException, ConnectionError, TimeoutError, SQLAlchemyError),
+        json.JSONDecodeError,
+    ) as error:
+        raise RegistryUnreachable(doing, what_went_wrong(error), _AGAIN) from error
+
+
+def what_went_wrong(error: BaseException) -> str:
+    """Say in a few words why MLflow gave no answer."""
+    said = str(error.message if isinstance(error, MlflowException) else error)
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"MLflow: it answered {error.response.status_code}"
+    network = _by_the_network(said)
+    if network:
+        return f"MLflow: {network}"
+    if isinstance(error, MlflowException):
+        return f"MLflow answered {error.error_code}: {said[:300]}"
+    return f"MLflow: no answer ({type(error).__name__})"
+
+
+def _by_the_network(said: str) -> str:
+    for pattern, meaning in _NETWORK:
+        found = re.search(pattern, said)
+        if found:
+            return found.expand(meaning)
+    return ""
