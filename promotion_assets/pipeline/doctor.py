@@ -33,6 +33,8 @@ from promotion_assets.quiet import SILENT
 Level = Literal["ok", "warning", "failure"]
 PACKAGE = "promotion-assets"
 LITTLE_DISK = 1024**3
+# As many as are counted.
+MANY_VERSIONS = 200
 
 
 @dataclass(frozen=True)
@@ -284,11 +286,12 @@ def _registry(workspace: Workspace, model: str) -> Iterator[Finding]:
     state = ModelState(model) if _is_new(workspace) else workspace.ledger.state(model)
     champions = ", ".join(f"{seg}: {v}" for seg, v in state.champions.items())
     if not champions:
-        newest = registry.versions_after(model, 0)
+        found_some = registry.versions_after(model, 0, limit=MANY_VERSIONS)
+        several = f"{len(found_some)}{' or more' if len(found_some) == MANY_VERSIONS else ''}"
         yield Finding(
             check,
             "warning",
-            f"{len(newest)} versions, and no champion",
+            f"{several} versions, and no champion",
             f"take in what serves today: `promotion adopt {model} VERSION --reason …`",
         )
         return

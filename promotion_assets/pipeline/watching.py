@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from pydantic import Field
@@ -23,6 +23,9 @@ from promotion_assets.pipeline.asking import (
     look_after,
 )
 from promotion_assets.pipeline.workspace import Workspace
+
+# A sensor has a minute; one answer that hangs takes up to 49 s of it.
+LONGEST_LOOK = timedelta(seconds=10)
 
 
 class Seen(Frozen):
@@ -149,7 +152,7 @@ def look_for_versions(
 
     What it costs is what is new: one reading of the registry's entries, the versions of models
     whose entry has changed and of a few whose turn it is, the history of models with something
-    to be judged.
+    to be judged. Where MLflow is slow a look ends early and the next one goes on from there.
 
     Raises:
         RegistryUnreachable, LedgerUnreachable: the next look comes back to all of it.
@@ -169,6 +172,8 @@ def look_for_versions(
         if new:
             asked[model] = (*asked.get(model, ()), *new)
             questions += [Question.of(model, one) for one in new]
+        if found.seen != seen.models.get(model) and workspace.clock() - now > LONGEST_LOOK:
+            break
     looked = now.timestamp()
     return questions, Watch(models=reached, asked=asked, turn=seen.turn + 1, looked_at=looked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -118,6 +119,24 @@ def test_more_than_a_look_takes_is_taken_by_the_next_ones(opened: Workspace) -> 
         assert len(found) <= 3
         taken += versions(found)
     assert len(taken) == len(set(taken)) == 11
+
+
+def test_a_look_at_a_slow_registry_ends_early_and_the_next_goes_on(
+    opened: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sensor has a minute: each look takes at least one model further, and none is left out."""
+    answer = opened.registry.registered_after
+
+    def slowly(*arguments: Any, **named: Any) -> Any:
+        clock.advance(seconds=11)
+        return answer(*arguments, **named)
+
+    monkeypatch.setattr(opened.registry, "registered_after", slowly)
+    first, seen = look(opened, Watch())
+    second, seen = look(opened, seen)
+    assert versions(first) == [(ONE, n) for n in ("1", "2", "3")]
+    assert versions(second) == [(TWO, n) for n in ("1", "2", "3")]
+    assert look(opened, seen)[0] == []
 
 
 def test_versions_that_changed_in_the_same_millisecond_are_found_in_turn(
