@@ -29,6 +29,7 @@ from promotion_assets.lifecycle.events import (
     StageChanged,
 )
 from promotion_assets.pipeline.notifying import Notifier
+from promotion_assets.pipeline.review_queue import waiting
 
 # Seconds; a gate takes milliseconds or minutes.
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -171,7 +172,14 @@ class PlatformMetrics(Collector):
             "promotion_versions", "Versions by stage.", labels=["model", "segment", "stage"]
         )
         opened = GaugeMetricFamily(
-            "promotion_reviews_open", "Versions that wait for reviewers.", labels=["model"]
+            "promotion_reviews_open",
+            "Reviews that wait for a person now, as the queue shows them.",
+            labels=["model"],
+        )
+        oldest = GaugeMetricFamily(
+            "promotion_reviews_oldest_seconds",
+            "How long the oldest open review has waited.",
+            labels=["model"],
         )
         intents = GaugeMetricFamily(
             "promotion_intents_open", "Changes announced and not finished.", labels=["model"]
@@ -186,15 +194,13 @@ class PlatformMetrics(Collector):
             for segment, held in sorted(state.stages.items()):
                 for stage, number in sorted(Counter(map(str, held.values())).items()):
                     versions.add_metric([model, segment, stage], number)
-            waiting = sum(
-                1
-                for (segment, version) in state.requests
-                if str(state.stage(version, segment)) == "Staging"
-            )
-            opened.add_metric([model], waiting)
+            asked = [item.requested_at for item in waiting(workspace, model)]
+            waited = (workspace.clock() - min(asked)).total_seconds() if asked else 0.0
+            opened.add_metric([model], len(asked))
+            oldest.add_metric([model], max(0.0, waited))
             intents.add_metric([model], int(state.intent is not None))
             moved.add_metric([model], len(state.deviations))
-        yield from (versions, opened, intents, moved)
+        yield from (versions, opened, oldest, intents, moved)
 
     def _outbox(self) -> Iterator[Metric]:
         depth = self.notifier.outbox.depth()
