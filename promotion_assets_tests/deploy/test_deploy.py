@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from dagster_k8s.job import construct_dagster_k8s_job
 from kubernetes.client import ApiClient
 
 from promotion_assets.cli.root import root
+from promotion_assets.pipeline.listening import Listener
 from promotion_assets_tests.deploy.kube_schema import problems
+from promotion_assets_tests.notification.worlds import World, serving
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = sorted(
@@ -109,6 +112,7 @@ def test_every_part_has_its_manifest_and_each_is_confined_and_probed() -> None:
         "promotion-daemon",
         "promotion-review",
         "promotion-server",
+        "promotion-webhooks",
     }
     for name, pod in deployments().items():
         assert confined(pod) == [], name
@@ -143,10 +147,10 @@ def test_commands_that_manifests_start_exist() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     commands += [str(s["command"]).split() for s in services.values() if "command" in s]
     ours = [command for command in commands if command[0] == "promotion"]
-    assert len(ours) == 4
+    assert len(ours) == 6
     for command in ours:
         words = [word for word in command[1:] if not word.startswith(("-", "$"))]
-        depth = 2 if words[0] == "review" else 1
+        depth = 2 if words[0] in ("review", "webhook") else 1
         helped = CliRunner().invoke(root, [*words[:depth], "--help"])
         assert helped.exit_code == 0, command
         for option in (word for word in command if word.startswith("--")):
@@ -224,6 +228,24 @@ def test_compose_services_are_confined_and_probed() -> None:
             source = str(volume).split(":")[0]
             known = source in compose["volumes"] or source == "./promotion.yaml"
             assert known or (DEPLOY / source).exists(), f"{name} mounts {source}"
+
+
+def test_probes_and_ports_are_those_of_the_command(tmp_path: Path) -> None:
+    """The webhooks' receiver answers where the manifest and compose ask: live, then ready."""
+    (container,) = deployments()["promotion-webhooks"]["containers"]
+    port = container["ports"][0]["containerPort"]
+    assert container["args"][-2:] == ["--port", str(port)]
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["webhooks"]
+    asked = [container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("liveness", "readiness")]
+    checked = re.search(r"http://localhost:(\d+)(/[\w/]+)", compose["healthcheck"]["test"][-1])
+    assert checked is not None
+    assert f"--port {checked[1]}" in compose["command"]
+    assert compose["ports"] == [f"127.0.0.1:{checked[1]}:{checked[1]}"]
+    world = World(tmp_path / "world")
+    world.workspace().ledger.close()
+    with serving(Listener(world.notifier())) as url:
+        for path in (*asked, checked[2]):
+            assert urllib.request.urlopen(f"{url}{path}", timeout=30).status == 200
 
 
 def test_every_database_that_compose_uses_is_made() -> None:
