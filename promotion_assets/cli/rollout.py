@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import closing
 from typing import Any
 
 import click
 
 from promotion_assets.cli.actors import actor_option
-from promotion_assets.cli.completing import MODEL
-from promotion_assets.cli.groups import Group
-from promotion_assets.cli.review import segment_option
+from promotion_assets.cli.completing import MODEL, SEGMENT
+from promotion_assets.cli.groups import Group, json_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
-
-
-def _person_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command has by which a person steps in."""
-    function = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
-        function
-    )
-    function = actor_option(segment_option(function))
-    return click.option("--reason", required=True, help="Why, for the record.")(function)
 
 
 @click.group("rollout", cls=Group)
@@ -104,56 +94,50 @@ def tick_(ctx: click.Context, models: tuple[str, ...], every: float | None, as_j
         time.sleep(every)
 
 
-@command.command("pause")
-@click.argument("model", type=MODEL)
-@_person_options
-@click.pass_context
-def pause_(ctx: click.Context, /, **given: Any) -> None:
-    """Keep the share of MODEL's candidate as it is. Guardrails still take it back.
+STEERING = {
+    "pause": """Keep the share of MODEL's candidate as it is. Guardrails still take it back.
 
     \b
     promotion rollout pause credit-risk --reason "release of the app at noon"
-    """
-    _step_in(ctx, "pause", **given)
-
-
-@command.command("resume")
-@click.argument("model", type=MODEL)
-@_person_options
-@click.pass_context
-def resume_(ctx: click.Context, /, **given: Any) -> None:
-    """Go on after a pause or a hold; the step's time begins anew, by the policy of today.
+    """,
+    "resume": """Go on after a pause or a hold; the step's time begins anew, by the policy of today.
 
     \b
     promotion rollout resume credit-risk --reason "the release is out"
-    """
-    _step_in(ctx, "resume", **given)
-
-
-@command.command("skip")
-@click.argument("model", type=MODEL)
-@_person_options
-@click.pass_context
-def skip_(ctx: click.Context, /, **given: Any) -> None:
-    """Go to the last step at once: only for an artifact that was champion a short time ago.
+    """,
+    "skip": """Go to the last step at once: only for an artifact that was champion a short time ago.
 
     \b
     promotion rollout skip credit-risk --reason "it served until yesterday"
-    """
-    _step_in(ctx, "skip", **given)
-
-
-@command.command("abort")
-@click.argument("model", type=MODEL)
-@_person_options
-@click.pass_context
-def abort_(ctx: click.Context, /, **given: Any) -> None:
-    """Take all traffic of MODEL back to the champion; the candidate's artifact is latched.
+    """,
+    "abort": """Take all traffic of MODEL back to the champion; the candidate's artifact is latched.
 
     \b
     promotion rollout abort credit-risk --reason "support sees wrong letters"
-    """
-    _step_in(ctx, "abort", **given)
+    """,
+}
+
+
+def _steering(what: str, said: str) -> None:
+    """Add the command by which a person steps in."""
+
+    @command.command(what, help=said)
+    @click.argument("model", type=MODEL)
+    @click.option("--reason", required=True, help="Why, for the record.")
+    @click.option(
+        "--segment",
+        type=SEGMENT,
+        help="In which segment. Default: the one in which something rolls out.",
+    )
+    @actor_option
+    @json_option
+    @click.pass_context
+    def _(ctx: click.Context, /, **given: Any) -> None:
+        _step_in(ctx, what, **given)
+
+
+for _what, _said in STEERING.items():
+    _steering(_what, _said)
 
 
 def _step_in(
@@ -161,7 +145,7 @@ def _step_in(
     what: str,
     *,
     model: str,
-    segment: str,
+    segment: str | None,
     reason: str,
     actor: str,
     as_json: bool,
@@ -170,7 +154,8 @@ def _step_in(
     from promotion_assets.pipeline import rollout_steering
 
     opened = workspace(ctx)
-    opened.policy_of(model)
+    opened.check_model(model)
+    segment = segment or _only_segment(opened.ledger.state(model).rolling, model)
     act = {
         "pause": rollout_steering.pause,
         "resume": rollout_steering.resume,
@@ -188,6 +173,18 @@ def _step_in(
         click.echo(f"{model} is served by version {state.champions[segment]} alone")
     else:
         click.echo(f"version {plan.version} answers {share / 100:g} % in segment {segment!r}")
+
+
+def _only_segment(rolling: Collection[str], model: str) -> str:
+    from promotion_assets.errors import UsageError
+
+    if len(rolling) > 1:
+        raise UsageError(
+            f"looking for what is rolling out of {model}",
+            f"something is, in {len(rolling)} segments: {', '.join(sorted(rolling))}",
+            "name one of them with --segment",
+        )
+    return next(iter(rolling), "default")
 
 
 def _tick_once(opened: Any, events: Any, models: tuple[str, ...], as_json: bool) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from promotion_assets.cli.completing import MODEL
+from promotion_assets.cli.completing import MODEL, SEGMENT
 from promotion_assets.cli.groups import Command
 from promotion_assets.cli.progress import long_work
-from promotion_assets.cli.review import segment_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json
 
@@ -62,7 +61,9 @@ from promotion_assets.cli.speaking import say_json
     type=click.FloatRange(0, min_open=True),
     help="Take traffic from the event log of the last days; the options above outweigh it.",
 )
-@segment_option
+@click.option(
+    "--segment", type=SEGMENT, default="default", show_default=True, help="Whose recorded traffic."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:

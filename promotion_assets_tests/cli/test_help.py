@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 import pytest
 
@@ -41,11 +43,8 @@ def test_every_example_can_be_typed(words: str) -> None:
     """Commands, options, choices and the number of arguments in examples are real ones."""
     for example in examples(PLACES[words].command):
         place, rest = _find(example)
-        try:
-            place.command.make_context(place.words[-1], rest, parent=place.context.parent)
-        except click.BadParameter as error:
-            # A file of the example's own is not there; anything else is a mistake.
-            assert "does not exist" in str(error), (example, str(error))
+        with contextlib.suppress(NotThere):
+            _parse(place, rest)
 
 
 @pytest.mark.parametrize("words", sorted(LEAVES))
@@ -67,6 +66,19 @@ def test_mistyped_commands_are_told_the_nearest_at_every_level() -> None:
         "promotion audit --help"
         in CliRunner().invoke(root, ["audit", "qqqqq"], prog_name="promotion").output
     )
+
+
+class NotThere(Exception):
+    """A file of the example's own, which nobody has here."""
+
+
+def _parse(place: Place, rest: list[str]) -> None:
+    try:
+        place.command.make_context(place.words[-1], rest, parent=place.context.parent)
+    except click.BadParameter as error:
+        if "does not exist" not in str(error):
+            raise
+        raise NotThere from error
 
 
 def _find(example: list[str]) -> tuple[Place, list[str]]:
