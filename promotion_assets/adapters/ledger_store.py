@@ -19,6 +19,7 @@ from promotion_assets.adapters.database import (
     writing,
 )
 from promotion_assets.adapters.outbox_store import note_events
+from promotion_assets.adapters.tracing import span
 from promotion_assets.audit.entries import (
     FIRST_PREVIOUS,
     Entry,
@@ -237,7 +238,11 @@ class DatabaseLedger(VerifiedEntries):
         written: list[tuple[Recorded, ...]] = []
         states: dict[str, ModelState] = {}
         signed: list[Entry] = []
-        with spoken(f"append to {self.name}"), writing(self.engine) as connection:
+        with (
+            span("ledger append") as traced,
+            spoken(f"append to {self.name}"),
+            writing(self.engine) as connection,
+        ):
             head = _head(connection)
             for events, expected in batches:
                 model = _model_of(events)
@@ -253,6 +258,12 @@ class DatabaseLedger(VerifiedEntries):
                 written.append(tuple(recorded_of(entry) for entry in entries))
             _insert(connection, signed)
             note_events(connection, (told for new in written for r in new for told in outgoing(r)))
+            traced.note(
+                model=", ".join(states),
+                entries=len(signed),
+                kinds=", ".join(dict.fromkeys(entry.kind for entry in signed)),
+                sequence=head.size,
+            )
         with self._lock:
             self._states.update(states)
         return written

@@ -33,7 +33,7 @@ def candidate(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         partitions_def=names.partitions,
     )
     def _candidate(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
-        with spoken():
+        with spoken(), platform.traced():
             taken = platform.evaluator(names.model).take(context.partition_key)
         return dg.MaterializeResult(
             asset_key=key,
@@ -77,7 +77,7 @@ def scores(
     )
     def _scores(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Materialized]:
         evaluator = platform.evaluator(names.model)
-        with spoken():
+        with spoken(), platform.traced():
             own, theirs = evaluator.score(context.partition_key)
         yield dg.MaterializeResult(
             asset_key=names.key("candidate_scores"), metadata=_score_metadata(own)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from promotion_assets.adapters.tracing import run_ended, traced
 from promotion_assets.decision.decide import Decision
 from promotion_assets.defs.checks import ALL_GATES_PASSED, check_spec
 from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, table
@@ -15,6 +16,8 @@ from promotion_assets.lifecycle.record import same_decision, same_question
 from promotion_assets.pipeline.promoting import record_decision, to_staging
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.policy.model import ModelPolicy
+
+TRACE_TAG = "promotion/trace"
 
 
 def decision(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
@@ -38,7 +41,7 @@ def decision(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         partitions_def=names.partitions,
     )
     def _decision(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
-        with spoken():
+        with spoken(), platform.traced():
             made = platform.evaluator(names.model).decide(context.partition_key)
         return dg.MaterializeResult(asset_key=key, metadata=decision_metadata(made))
 
@@ -78,12 +81,13 @@ def audit_record(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, platform: Platform
     ) -> Iterator[Materialized | dg.AssetCheckResult]:
         evaluator = platform.evaluator(names.model)
-        with spoken():
+        with spoken(), platform.traced():
             made = evaluator.decision(context.partition_key)
             stands = same_question if REQUEST_TAG in context.run.tags else same_decision
             entry = record_decision(evaluator, made, stands=stands)
             held = entry.event
             assert isinstance(held, EvaluationFinished)
+        _end_trace(context, entry.sequence, held)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
@@ -126,7 +130,7 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
     )
     def _staging(context: dg.AssetExecutionContext, platform: Platform) -> Materialized:
         evaluator = platform.evaluator(names.model)
-        with spoken():
+        with spoken(), platform.traced():
             sentence, stage = to_staging(
                 evaluator, context.partition_key, actor=f"dagster run {context.run.run_id}"
             )
@@ -157,6 +161,28 @@ def decision_metadata(made: Decision) -> Metadata:
         "digest": made.digest,
         "approved": 1 if made.approved else 0,
     }
+
+
+def _end_trace(context: dg.AssetExecutionContext, sequence: int, held: EvaluationFinished) -> None:
+    """Make the span of the evaluation as a whole, and write on the run which trace it has."""
+    if not traced():
+        return
+    run = context.run.run_id
+    record = context.instance.get_run_record_by_id(run)
+    trace = run_ended(
+        run,
+        "evaluation",
+        None if record is None else record.start_time,
+        model=held.model,
+        version=held.version,
+        segment=held.segment,
+        verdict=held.verdict,
+        deciding_gates=", ".join(held.deciding_gates),
+        sequence=sequence,
+        run=run,
+    )
+    if trace:
+        context.instance.add_run_tags(run, {TRACE_TAG: trace})
 
 
 def _requested(kept: Kept) -> str:

@@ -55,7 +55,7 @@ def gate_definition(
         context: dg.AssetExecutionContext, platform: Platform
     ) -> Iterator[Materialized | dg.AssetCheckResult]:
         evaluator = platform.evaluator(names.model)
-        with spoken():
+        with spoken(), platform.traced():
             result = evaluator.judge(context.partition_key, gate.name)
             drawn = pictures_of(result, evaluator.evidence(context.partition_key))
         pictures = {name: as_markdown(p.png, p.description) for name, p in drawn.items()}

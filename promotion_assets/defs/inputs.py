@@ -46,7 +46,8 @@ def evaluation_dataset(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition
     ) -> Iterator[Materialized | dg.AssetCheckResult]:
         evaluator = platform.evaluator(names.model)
         try:
-            dataset = evaluator.inputs.take_dataset()
+            with platform.traced():
+                dataset = evaluator.inputs.take_dataset()
         except Unreachable as error:
             raise failure(error) from None
         except PromotionError as error:

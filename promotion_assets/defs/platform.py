@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import PrivateAttr
 
+from promotion_assets.adapters.tracing import within_run
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.workspace import Workspace
@@ -24,6 +27,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
     config: str = ""
     home: str = ""
 
+    _run: str | None = PrivateAttr(default=None)
     _workspace: Workspace | None = PrivateAttr(default=None)
     _evaluators: dict[tuple[str, str], Evaluator] = PrivateAttr(default_factory=dict)
 
@@ -31,6 +35,12 @@ class Platform(dg.ConfigurableResource["Platform"]):
         """Open the workspace once a run."""
         self._workspace = self.open()
         self._evaluators = {}
+        run = context.run
+        self._run = run.run_id if run is not None and PARTITION_NAME_TAG in run.tags else None
+
+    def traced(self) -> AbstractContextManager[object]:
+        """Have what is done meanwhile belong to the run's trace, where the run is of a version."""
+        return within_run(self._run)
 
     def open(self) -> Workspace:
         """Open the workspace afresh."""

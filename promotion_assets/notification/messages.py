@@ -48,11 +48,14 @@ class Moment:
         environ: where the secrets are.
         now: goes into the signature.
         text: says an event in words: for Slack in its markup, for mail plain.
+        traceparent: the attempt in the form of W3C Trace Context, for receivers of one's own;
+            empty where nothing is traced.
     """
 
     environ: Mapping[str, str] = field(repr=False)
     now: datetime
     text: Callable[[OutgoingEvent, str], str]
+    traceparent: str = ""
 
 
 def prepare(subscription: Subscription, event: OutgoingEvent, moment: Moment) -> Request | Mail:
@@ -82,6 +85,8 @@ def _webhook(subscription: Subscription, event: OutgoingEvent, moment: Moment) -
     authorization = secret_of(subscription.authorization_env, moment.environ)
     if authorization is not None:
         headers["Authorization"] = authorization
+    if moment.traceparent:
+        headers["traceparent"] = moment.traceparent
     return Request(url_of(subscription, moment.environ), _headers(headers), body)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from promotion_assets.adapters.tracing import span
 from promotion_assets.decision.decide import Decision, decide, pins_of
 from promotion_assets.errors import EvidenceMissing, PromotionError
 from promotion_assets.evaluation.candidate import Candidate
@@ -67,8 +68,10 @@ class Evaluator:
     def take(self, version: str) -> Candidate:
         """Take the version in from the registry, afresh."""
         store = self.workspace.store / "artifacts"
-        candidate = take_candidate(self.workspace.registry, self.model, version, store)
-        self.folder(version).write_candidate(candidate)
+        with span("candidate", model=self.model, version=version) as traced:
+            candidate = take_candidate(self.workspace.registry, self.model, version, store)
+            self.folder(version).write_candidate(candidate)
+            traced.note(digest=candidate.digest)
         return candidate
 
     def candidate(self, version: str) -> Candidate:
@@ -102,6 +105,16 @@ class Evaluator:
 
     def score(self, version: str) -> tuple[AnyAnswer, AnyAnswer | None]:
         """Score the version and its champion, once each, and time them in turns."""
+        with span("scoring", model=self.model, version=version) as traced:
+            own, theirs = self._score(version)
+            champion = None if theirs is None else self.compared_with(version)
+            traced.note(
+                outcome=own.kind if isinstance(own, ScoringFailure) else "scored",
+                champion=None if champion is None else champion.version,
+            )
+        return own, theirs
+
+    def _score(self, version: str) -> tuple[AnyAnswer, AnyAnswer | None]:
         folder = self.folder(version)
         try:
             dataset = self.inputs.dataset()
@@ -148,24 +161,33 @@ class Evaluator:
     def judge(self, version: str, gate: str) -> GateResult:
         """Put one gate's question; whatever happens, a result is kept and returned."""
         known, settings = self.gates[gate]
-        evidence = self.evidence(version, only_declared=known.before_loading)
-        result = run_gate(known, evidence, settings, self.workspace.clock)
-        self.folder(version).write_result(result)
+        with span(f"gate {gate}", model=self.model, version=version, gate=gate) as traced:
+            evidence = self.evidence(version, only_declared=known.before_loading)
+            result = run_gate(known, evidence, settings, self.workspace.clock)
+            self.folder(version).write_result(result)
+            traced.note(
+                outcome=str(result.outcome),
+                observed=result.observed,
+                limit=result.limit,
+                sample_size=result.sample_size,
+            )
         return result
 
     def decide(self, version: str) -> Decision:
         """Make and keep the verdict on the results that are there; a missing one rejects."""
-        evidence = self.evidence(version, only_declared=True)
-        made = decide(
-            self.folder(version).results(self.gates),
-            self.policy,
-            model=self.model,
-            version=version,
-            pins=pins_of(evidence, code_version(), environment()),
-            decided_at=self.workspace.clock(),
-            segment=self.segment,
-        )
-        self.folder(version).write_decision(made)
+        with span("decision", model=self.model, version=version) as traced:
+            evidence = self.evidence(version, only_declared=True)
+            made = decide(
+                self.folder(version).results(self.gates),
+                self.policy,
+                model=self.model,
+                version=version,
+                pins=pins_of(evidence, code_version(), environment()),
+                decided_at=self.workspace.clock(),
+                segment=self.segment,
+            )
+            self.folder(version).write_decision(made)
+            traced.note(verdict=made.verdict, deciding_gates=", ".join(made.deciding_gates))
         return made
 
     def decision(self, version: str) -> Decision:

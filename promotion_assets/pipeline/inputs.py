@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from promotion_assets.adapters.tracing import span
 from promotion_assets.errors import EvidenceMissing, PolicyError, UsageError
 from promotion_assets.evaluation.columns import columns_of
 from promotion_assets.evaluation.contract import Column, FeatureContract
@@ -66,7 +67,9 @@ class Inputs:
             StorageUnreachable: the source cannot be read; nothing was changed.
         """
         try:
-            dataset = take_in(self._located(), self.store, model=self.model)
+            with span("dataset", model=self.model) as traced:
+                dataset = take_in(self._located(), self.store, model=self.model)
+                traced.note(dataset=dataset.digest, rows=dataset.summary.rows)
         except (EvidenceMissing, UsageError) as error:
             problem = f"{error.problem}. Next: {error.next_step}"
             write_value(self._pointer("dataset"), Pointer(digest="", problem=problem))

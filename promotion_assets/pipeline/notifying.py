@@ -12,6 +12,7 @@ from functools import cached_property
 from promotion_assets.adapters.outbox_store import DatabaseOutbox, open_outbox
 from promotion_assets.adapters.outgoing_http import post, resolve
 from promotion_assets.adapters.outgoing_mail import send_mail
+from promotion_assets.adapters.tracing import span
 from promotion_assets.errors import PromotionError, UsageError
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.notification.addresses import NotSent, Resolve
@@ -100,10 +101,23 @@ class Notifier:
         Raises:
             NotSent: it did not arrive, or nobody knows; no secret is in the message.
         """
+        with span(
+            "notification",
+            "client",
+            model=event.model,
+            version=event.version,
+            event=event.type,
+            event_id=event.id,
+            subscription=subscription.name,
+            receiver=subscription.kind,
+        ) as traced:
+            self._send(subscription, event, traced.traceparent)
+
+    def _send(self, subscription: Subscription, event: OutgoingEvent, traceparent: str) -> None:
         environ, limits = self.workspace.environ, self.workspace.policy.notifications
         verify = subscription.verify_tls
         try:
-            moment = Moment(environ, self.workspace.clock(), self._text)
+            moment = Moment(environ, self.workspace.clock(), self._text, traceparent)
             prepared = prepare(subscription, event, moment)
             if isinstance(prepared, Mail):
                 send_mail(prepared, limits, verify_tls=verify, look_up=self.look_up)

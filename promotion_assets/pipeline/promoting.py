@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promotion_assets.adapters.tracing import span
 from promotion_assets.decision.decide import Decision
 from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.evaluation.artifact import verify
@@ -31,22 +32,24 @@ def record_decision(
     Raises:
         StorageUnreachable, LedgerUnreachable: nothing was recorded.
     """
-    keep_evidence(
-        evaluator.workspace.home,
-        evaluator.folder(decision.version),
-        evaluator.evidence(decision.version, only_declared=True),
-        decision,
-    )
-    recorded = record_evaluation(
-        evaluator.workspace.ledger,
-        evaluator.workspace.registry,
-        decision,
-        auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
-        registered_at=evaluator.candidate(decision.version).created_at,
-        stands=stands,
-    )
-    report_champions(evaluator.workspace, evaluator.model)
-    evaluator.workspace.checkpointer.publish()
+    with span("audit record", model=evaluator.model, version=decision.version) as traced:
+        keep_evidence(
+            evaluator.workspace.home,
+            evaluator.folder(decision.version),
+            evaluator.evidence(decision.version, only_declared=True),
+            decision,
+        )
+        recorded = record_evaluation(
+            evaluator.workspace.ledger,
+            evaluator.workspace.registry,
+            decision,
+            auto_to_staging=evaluator.policy.auto_to_staging and decision.approved,
+            registered_at=evaluator.candidate(decision.version).created_at,
+            stands=stands,
+        )
+        report_champions(evaluator.workspace, evaluator.model)
+        evaluator.workspace.checkpointer.publish()
+        traced.note(sequence=recorded.sequence, decision=decision.digest)
     return recorded
 
 
@@ -118,7 +121,6 @@ def promote(
         Conflict: another change of the model was first.
         RegistryUnreachable, LedgerUnreachable: the next reconciliation finishes what was begun.
     """
-    workspace = evaluator.workspace
     request = Request(
         model=evaluator.model,
         version=version,
@@ -127,6 +129,20 @@ def promote(
         actor=actor,
         reason=reason,
     )
+    with span(
+        "promotion",
+        model=request.model,
+        version=version,
+        segment=request.segment,
+        to=str(to),
+    ) as traced:
+        stage = _promoted(evaluator, request)
+        traced.note(stage=str(stage))
+    return stage
+
+
+def _promoted(evaluator: Evaluator, request: Request) -> Stage:
+    workspace, version, to = evaluator.workspace, request.version, request.to
     if to in (Stage.STAGING, Stage.PRODUCTION):
         check_arrival(workspace, evaluator.model, version)
     if to is Stage.PRODUCTION:

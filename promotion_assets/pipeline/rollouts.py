@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from promotion_assets.adapters.tracing import span
 from promotion_assets.errors import Conflict
 from promotion_assets.lifecycle.events import RolloutStepped
 from promotion_assets.lifecycle.promotion import complete_rollout
@@ -59,6 +60,19 @@ def tick(workspace: Workspace, events: EventReader, model: str, segment: str) ->
     Raises:
         LedgerUnreachable, RegistryUnreachable: nothing was changed; shares stay as they are.
     """
+    with span("rollout tick", model=model, segment=segment) as traced:
+        done = _ticked(workspace, events, model, segment)
+        plan, action = done.look.plan, done.look.action
+        traced.note(
+            version=plan.version if plan else None,
+            action=action.kind if action else None,
+            share=action.share if action else None,
+            recorded=done.done,
+        )
+    return done
+
+
+def _ticked(workspace: Workspace, events: EventReader, model: str, segment: str) -> Ticked:
     look = look_at(workspace, events, model, segment)
     if look.plan is None or look.action is None or look.action.kind == "wait":
         return Ticked(look)

@@ -15,6 +15,7 @@ from promotion_assets.adapters.mlflow_registry import MlflowRegistry
 from promotion_assets.adapters.served_model import Trust
 from promotion_assets.adapters.serving_sources import LedgerPlans, StoredModels, public_keys
 from promotion_assets.adapters.shadow_process import start_shadow
+from promotion_assets.adapters.tracing import request_tracer
 from promotion_assets.gates.artifact import ArtifactSettings, allowed
 from promotion_assets.pipeline.event_source import event_log
 from promotion_assets.pipeline.workspace import Workspace, utc_now
@@ -113,7 +114,12 @@ def server_app(
     follower = open_server(workspace, model, poll_seconds=poll_seconds)
     rules = OutcomeRules.of(model, workspace.policy_of(model))
     outcomes = outcome_routes(event_log(workspace), rules, workspace.clock, access)
-    return create_app(follower, mlflow_version=mlflow.__version__, routers=(outcomes,))
+    return create_app(
+        follower,
+        mlflow_version=mlflow.__version__,
+        routers=(outcomes,),
+        tracer=request_tracer(model),
+    )
 
 
 def worker_name() -> str:

@@ -16,6 +16,7 @@ from securesystemslib.signer import CryptoSigner
 from promotion_assets.adapters.checkpoint_s3 import open_s3_place
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
+from promotion_assets.adapters.tracing import start_tracing
 from promotion_assets.audit.checkpoint import Checkpointer, CheckpointPlace, FilePlace
 from promotion_assets.audit.ledger import Ledger
 from promotion_assets.errors import UsageError
@@ -59,14 +60,15 @@ class Workspace:
         config: the policy file.
         database_url: the ledger's database.
         tracking_uri: MLflow's tracking URI; the registry's where ``registry_uri`` is ``None``.
-        environ: environment variables; secrets are among them, so that they are never shown.
+        environ: environment variables; secrets are among them and in the addresses, so that none
+            of these is ever shown.
     """
 
     home: Path
     config: Path
-    database_url: str
-    tracking_uri: str
-    registry_uri: str | None
+    database_url: str = field(repr=False)
+    tracking_uri: str = field(repr=False)
+    registry_uri: str | None = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = utc_now
 
@@ -81,10 +83,13 @@ class Workspace:
     ) -> Workspace:
         """Find the policy and the folder, from arguments first, then from the environment.
 
+        From then on this process is traced, where the environment names a collector.
+
         Raises:
             UsageError: there is no policy file.
         """
         environ = os.environ if environ is None else environ
+        start_tracing(environ)
         config = (config or Path(environ.get("PROMOTION_CONFIG") or CONFIG_NAME)).absolute()
         if not config.is_file():
             raise UsageError(

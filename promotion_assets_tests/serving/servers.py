@@ -21,6 +21,7 @@ from promotion_assets.adapters.event_log import EventLog
 from promotion_assets.pipeline.event_source import event_log
 from promotion_assets.pipeline.serving import open_server
 from promotion_assets.serving.follower import Follower
+from promotion_assets.serving.tracing import RequestTracer
 from promotion_assets.serving.web.app import create_app
 from promotion_assets_tests.serving.world import MODEL, World, make_world, save_models, split_body
 
@@ -121,10 +122,12 @@ class Running(Client):
 
 
 @contextmanager
-def serving(world: World, *, poll: float = POLL) -> Iterator[Running]:
+def serving(
+    world: World, *, poll: float = POLL, tracer: RequestTracer | None = None
+) -> Iterator[Running]:
     """Run the server of ``world`` until the block ends; then it has drained."""
     follower = open_server(world.workspace(), MODEL, poll_seconds=poll)
-    app = create_app(follower, mlflow_version="3")
+    app = create_app(follower, mlflow_version="3", tracer=tracer)
     server = uvicorn.Server(
         # The newest of its HTTP parsers is named, as the command does by its default.
         uvicorn.Config(

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from promotion_assets.errors import PromotionError, Refusal, RequestRefused, Unreachable, UsageError
 from promotion_assets.serving.follower import Follower
+from promotion_assets.serving.tracing import RequestTracer
 from promotion_assets.serving.web.asking import (
     Inference,
     Invocations,
@@ -34,7 +35,11 @@ STATUS: tuple[tuple[type[PromotionError], int], ...] = (
 
 
 def create_app(
-    follower: Follower, *, mlflow_version: str, routers: Sequence[APIRouter] = ()
+    follower: Follower,
+    *,
+    mlflow_version: str,
+    routers: Sequence[APIRouter] = (),
+    tracer: RequestTracer | None = None,
 ) -> FastAPI:
     """Return the server of one model.
 
@@ -43,6 +48,7 @@ def create_app(
     Args:
         mlflow_version: what ``/version`` answers, as MLflow's own server does.
         routers: more addresses, such as the one that takes outcomes.
+        tracer: traces some of the questions.
     """
     engine = follower.engine
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="answering")
@@ -59,11 +65,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         lifespan=running,
     )
-    inference = Questions(engine, Inference(), pool)
+    inference = Questions(engine, Inference(), pool, tracer)
     quick = {
-        "/invocations": Questions(engine, Invocations(), pool),
+        "/invocations": Questions(engine, Invocations(), pool, tracer),
         f"/v2/models/{engine.model}/infer": inference,
     }
     app.add_middleware(Shortcut, quick=quick)

@@ -18,6 +18,7 @@ from promotion_assets.errors import PromotionError, RequestRefused
 from promotion_assets.serving.engine import Ask, Engine, Reply
 from promotion_assets.serving.model import ModelFailed
 from promotion_assets.serving.payload import DOING, Payload, read_inference, read_invocation
+from promotion_assets.serving.tracing import RequestTracer
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,13 @@ ERROR_CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORA
 
 
 class Dialect(Protocol):
-    """How a protocol writes questions and answers."""
+    """How a protocol writes questions and answers.
+
+    Attributes:
+        route: its address, without names in it.
+    """
+
+    route: str
 
     def read(self, body: bytes, content_type: str) -> Payload:
         """Read a question; raises ``RequestRefused``."""
@@ -49,6 +56,8 @@ class Dialect(Protocol):
 
 class Invocations:
     """MLflow's ``/invocations``."""
+
+    route = "/invocations"
 
     def read(self, body: bytes, content_type: str) -> Payload:
         """Read one of MLflow's forms."""
@@ -61,6 +70,8 @@ class Invocations:
 
 class Inference:
     """``infer`` of the Open Inference Protocol V2."""
+
+    route = "/v2/models/{model}/infer"
 
     def read(self, body: bytes, content_type: str) -> Payload:
         """Read an inference request."""
@@ -83,31 +94,58 @@ class Questions:
 
     Args:
         pool: threads for what takes long.
+        tracer: traces some of the requests; ``None`` costs nothing.
     """
 
-    def __init__(self, engine: Engine, dialect: Dialect, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        dialect: Dialect,
+        pool: ThreadPoolExecutor,
+        tracer: RequestTracer | None = None,
+    ) -> None:
         self._engine = engine
         self._dialect = dialect
         self._pool = pool
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
+        headers = dict(scope["headers"])
+        traced = None
+        if self._tracer is not None:
+            traced = self._tracer.begin(self._dialect.route, headers)
+        if traced is None:
+            await self._said(scope, headers, receive, send)
+            return
+        status, reply = 500, None
+        try:
+            status, reply = await self._said(scope, headers, receive, send)
+        finally:
+            traced.end(status, reply)
+
+    async def _said(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+    ) -> tuple[int, Reply | None]:
+        """Answer, and return the status of what was sent and who answered."""
         request_id = ""
         try:
-            headers = dict(scope["headers"])
             request_id = self._name(headers)
             body = await self._body(headers, receive)
             reply, content = await self._answered(scope, headers, request_id, body)
         except RequestRefused as refused:
             self._engine.metrics.refused(refused.status)
             await respond_error(send, refused, refused.status, request_id)
+            return refused.status, None
         except ModelFailed as failed:
             await respond_error(send, self._failed(failed), 500, request_id)
+            return 500, None
         except Exception as error:
             log.exception("answering request %s", request_id)
             await respond_error(send, self._failed(error), 500, request_id)
-        else:
-            await respond(send, 200, content, _named(reply))
+            return 500, None
+        await respond(send, 200, content, _named(reply))
+        return 200, reply
 
     async def _answered(
         self, scope: Scope, headers: Mapping[bytes, bytes], request_id: str, body: bytes
