@@ -18,7 +18,7 @@ from securesystemslib.signer import SSlibKey
 
 from promotion_assets.audit.entries import Signer
 from promotion_assets.audit.ledger import Ledger
-from promotion_assets.audit.merkle import Frontier, leaf_hash
+from promotion_assets.audit.merkle import EMPTY_ROOT, HASH_SIZE, Frontier, leaf_hash
 from promotion_assets.audit.note import open_note, sign_note
 from promotion_assets.errors import IntegrityError, StorageUnreachable, Unreachable
 
@@ -126,6 +126,8 @@ def read_checkpoint(note: str, keys: list[SSlibKey], origin: str = ORIGIN) -> Ch
         found = Checkpoint(int(lines[1]), base64.b64decode(lines[2], validate=True), lines[0])
         if found.text() != text[: len(found.text())]:
             raise ValueError("not in canonical form")
+        if not _possible(found):
+            raise ValueError("no ledger has such a head")
     except (ValueError, IndexError, binascii.Error) as error:
         raise IntegrityError(
             "read a checkpoint", "it is signed and not of the form", "check the file"
@@ -137,6 +139,13 @@ def read_checkpoint(note: str, keys: list[SSlibKey], origin: str = ORIGIN) -> Ch
             "name the checkpoints of this ledger",
         )
     return found
+
+
+def _possible(checkpoint: Checkpoint) -> bool:
+    """Whether some ledger can have this head: an impossible one is compared with nothing."""
+    if checkpoint.size <= 0:
+        return checkpoint.size == 0 and checkpoint.root == EMPTY_ROOT
+    return len(checkpoint.root) == HASH_SIZE
 
 
 @dataclass(frozen=True)

@@ -148,3 +148,46 @@ def test_a_note_with_an_empty_line_or_a_name_with_spaces_is_not_signed() -> None
     for text, name in (("a\n\nb\n", "k"), ("a", "k"), ("a\n", "k k"), ("a\n", "")):
         with pytest.raises(ValueError, match="a note's text"):
             sign_note(text, name, SIGNER)
+
+
+def _checkpoint(size: int, root: bytes) -> str:
+    text = f"promotion-assets/ledger\n{size}\n{base64.b64encode(root).decode()}\n"
+    return sign_note(text, "promotion-assets/ledger", SIGNER)
+
+
+@pytest.mark.parametrize(
+    ("size", "root"),
+    [
+        pytest.param(-1, b"x" * 32, id="size below nothing"),
+        pytest.param(1, b"x" * 31, id="root too short"),
+        pytest.param(0, b"x" * 32, id="something in an empty ledger"),
+    ],
+)
+def test_checkpoint_of_no_possible_ledger_does_not_hide_what_the_others_show(
+    ledger: DatabaseLedger, clock: Clock, tmp_path: Path, size: int, root: bytes
+) -> None:
+    """Whoever has the key and makes the history anew cannot silence the checkpoints held before."""
+    ledger.append([evaluated("1", clock), evaluated("2", clock)])
+    honest = Checkpointer(ledger, SIGNER, []).publish().note
+    anew = new_ledger(tmp_path, clock, "anew.db")
+    anew.append([evaluated("1", clock), evaluated("3", clock)])
+    kinds = [
+        p.kind for p in verify(anew.entries(), KEYS, [honest, _checkpoint(size, root)]).problems
+    ]
+    assert sorted(kinds) == ["checkpoint", "rewritten"]
+
+
+def test_every_checkpoint_is_compared_at_its_own_size(
+    ledger: DatabaseLedger, clock: Clock, tmp_path: Path
+) -> None:
+    """Of two of one size either may differ; one of a longer ledger names where it was cut."""
+    ledger.append([evaluated("1", clock), evaluated("2", clock)])
+    notes = [Checkpointer(ledger, SIGNER, []).publish().note, _checkpoint(2, b"x" * 32)]
+    for order in (notes, notes[::-1]):
+        found = verify(ledger.entries(), KEYS, order)
+        assert [p.kind for p in found.problems] == ["rewritten"]
+        assert found.checkpoints == 2
+    longer = _checkpoint(3, b"x" * 32)
+    (cut,) = verify(ledger.entries(), KEYS, [notes[0], longer]).problems
+    assert (cut.kind, cut.sequence) == ("truncated", 3)
+    assert "signed over 3 entries and there are 2" in cut.what
