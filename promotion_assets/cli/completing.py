@@ -70,10 +70,12 @@ def models(ctx: click.Context) -> tuple[str, ...]:
 
 
 def segments(ctx: click.Context) -> tuple[str, ...]:
-    """Return the segments of the model that was typed before."""
-    stanza = _stanzas(ctx).get(str(ctx.params.get("model")))
-    named = stanza.get("segments") if isinstance(stanza, dict) else None
-    return tuple(str(one) for one in named) if isinstance(named, list) else ("default",)
+    """Return the segments of all models: click forgets which one was typed at an open option."""
+    found: dict[str, None] = {}
+    for stanza in _stanzas(ctx).values():
+        named = stanza.get("segments") if isinstance(stanza, dict) else None
+        found |= dict.fromkeys(map(str, named) if isinstance(named, list) else ["default"])
+    return tuple(found)
 
 
 def versions(ctx: click.Context) -> tuple[str, ...]:
