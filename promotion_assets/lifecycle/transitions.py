@@ -147,8 +147,15 @@ def valid_approvals(
         if review.verdict == "approved"
         and review.actor not in facts.may_not_review
         and not changed_since(review, state, request, facts)
-        and (facts.review_ttl is None or now - review.reviewed_at <= facts.review_ttl)
+        and _holds_still(review, facts, now)
     )
+
+
+def _holds_still(review: ReviewDecided, facts: Facts, now: datetime) -> bool:
+    """Whether it has not expired; one from the future would expire too late, or never."""
+    if facts.review_ttl is None:
+        return True
+    return -CLOCK_SKEW <= now - review.reviewed_at <= facts.review_ttl
 
 
 def changed_since(

@@ -12,7 +12,7 @@ from promotion_assets.lifecycle.events import DigestLatched, Stage
 from promotion_assets.lifecycle.fold import fold
 from promotion_assets.lifecycle.promotion import adopt
 from promotion_assets.lifecycle.stages import ModelState
-from promotion_assets.lifecycle.transitions import check_transition
+from promotion_assets.lifecycle.transitions import check_transition, valid_approvals
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
     MODEL,
@@ -207,6 +207,31 @@ def test_an_approval_expires(ledger: DatabaseLedger, clock: Clock) -> None:
     assert "0 of 1 approvals" in refusal(
         ledger.state(MODEL), "2", Stage.PRODUCTION, clock, review_ttl=week
     )
+
+
+@pytest.mark.parametrize(
+    ("off", "counts"),
+    [
+        (timedelta(days=7), True),
+        (timedelta(days=7, seconds=1), False),
+        (timedelta(minutes=-5), True),
+        (timedelta(minutes=-5, seconds=-1), False),
+    ],
+)
+def test_an_approval_holds_to_the_second_and_not_before_it_was_given(
+    ledger: DatabaseLedger, clock: Clock, off: timedelta, counts: bool
+) -> None:
+    """One given while a clock was ahead does not hold longer for it; a small skew is borne."""
+    stage(ledger, FakeRegistry(), "2", clock)
+    ledger.append([shadow("2")])
+    given = approval(ledger.state(MODEL), "2", clock)
+    ledger.append([given.model_copy(update={"reviewed_at": clock() - off})])
+    holding = facts("2", review_ttl=timedelta(days=7))
+    asked = request("2", Stage.PRODUCTION)
+    valid = valid_approvals(ledger.state(MODEL), asked, holding, clock())
+    assert bool(valid) == counts
+    for_ever = facts("2", review_ttl=None)
+    assert valid_approvals(ledger.state(MODEL), asked, for_ever, clock())
 
 
 def test_a_lower_version_than_the_champion_is_refused(ledger: DatabaseLedger, clock: Clock) -> None:
