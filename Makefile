@@ -6,6 +6,8 @@ DEMO_HOME ?= .demo
 BIN := $(VENV)/bin
 # Processes that share the tests, which wait more than they compute; 0 for one that a debugger sees.
 WORKERS ?= 3
+MODULE ?= decide
+SAMPLE ?= 100
 
 # The first Python from 3.11 on; `make PYTHON=/path/to/python3 …` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -14,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts check bench install install-dev constraints clean
+.PHONY: help demo test lint types contracts check coverage mutants bench install install-dev constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +38,13 @@ contracts: $(VENV)/.installed-dev ## Check that imports point the right way
 	$(BIN)/lint-imports
 
 check: lint types contracts test ## Everything that a change must pass
+
+coverage: $(VENV)/.installed-dev ## Measure the branches of the domain code that its tests take; ARGS='gates --missing'
+	$(BIN)/python -m promotion_assets_tests.coverage_table $(ARGS)
+
+mutants: $(VENV)/.installed-dev ## Plant SAMPLE=100 faults in MODULE=decide, and see which no test notices
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[mutation]'
+	$(BIN)/python -m promotion_assets_tests.mutants $(MODULE) --sample $(SAMPLE) $(ARGS)
 
 bench: $(VENV)/.installed-dev ## Measure speed against other tools; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks $(ARGS)
