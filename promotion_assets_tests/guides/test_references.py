@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import yaml
 from click.testing import CliRunner
 
+from promotion_assets import errors
 from promotion_assets.cli.policy_reference import EXAMPLE, missing_words, policy_reference
 from promotion_assets.cli.root import root
 from promotion_assets.gates.catalogue import BUILT_IN, settings_models
 from promotion_assets.policy.load import load_policy
+from promotion_assets_tests.guides.api_reference import api_reference
 
 REPOSITORY = Path(__file__).parents[2]
-PYTHON = Path(sys.executable).name
 
 
 def test_policy_reference_is_what_the_models_say() -> None:
@@ -40,3 +40,19 @@ def test_example_of_every_key_is_a_valid_policy() -> None:
     assert tuple(model.gates) == BUILT_IN
     (written,) = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["models"].values()
     assert set(written) == set(type(model).model_fields) - {"base"}
+
+
+def test_api_reference_is_what_the_docstrings_say() -> None:
+    """``docs/api.md`` is what its generator prints, byte for byte."""
+    committed = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    again = "write it anew: python -m promotion_assets_tests.guides.api_reference > docs/api.md"
+    assert api_reference() == committed, again
+
+
+def test_api_reference_names_every_error_with_its_exit_code() -> None:
+    """The whole tree of errors is there, and nothing that differs from run to run."""
+    page = api_reference()
+    for name, error in vars(errors).items():
+        if isinstance(error, type) and issubclass(error, errors.PromotionError):
+            assert f"| `{name}` | {error.exit_code} |" in page
+    assert " at 0x" not in page
