@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
+from promotion_assets.lifecycle.mirror import tags_of
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.fakes import Clock
 
@@ -61,6 +62,20 @@ def crowd(opened: Workspace, models: list[str], versions: int) -> None:
                 if (name, number) != (models[0], 1)
             ],
         )
+    engine.dispose()
+
+
+def tag_all(opened: Workspace, model: str) -> None:
+    """Give every version the tags that the ledger wants, as rows."""
+    state = opened.ledger.state(model)
+    engine = sa.create_engine(opened.tracking_uri)
+    with engine.begin() as connection:
+        rows: list[dict[str, object]] = [
+            {"name": model, "version": int(version), "key": key, "value": value}
+            for version in state.versions()
+            for key, value in tags_of(state, version).items()
+        ]
+        _insert(connection, "model_version_tags", rows)
     engine.dispose()
 
 
