@@ -15,6 +15,18 @@ _ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # What MLflow keeps for itself, and what the platform sets and moves.
 _TAKEN = re.compile(r"latest|v\d+|(champion|challenger|shadow)(-.*)?")
 
+# The fields of cron, the numbers that each may be, and the words for some of them.
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_CRON: tuple[tuple[str, int, int, list[str]], ...] = (
+    ("minute", 0, 59, []),
+    ("hour", 0, 23, []),
+    ("day", 1, 31, []),
+    ("month", 1, 12, _MONTHS),
+    ("weekday", 0, 7, _DAYS),
+)
+_CRON_PART = re.compile(r"(\*|(?P<first>\w+)(-(?P<last>\w+))?)(/(?P<step>\d{1,2}))?", re.ASCII)
+
 
 class WatchPolicy(Strict):
     """Which versions of a model are judged without anybody's asking.
@@ -60,8 +72,12 @@ class Schedule(Strict):
     @field_validator("champions")
     @classmethod
     def _five_fields(cls, cron: str) -> str:
-        if len(cron.split()) != 5:
+        fields = cron.lower().split()
+        if len(fields) != len(_CRON):
             raise ValueError(f"{cron!r} does not have five fields: minute hour day month weekday")
+        for written, (name, low, high, words) in zip(fields, _CRON, strict=True):
+            if not all(_is_cron(part, low, high, words) for part in written.split(",")):
+                raise ValueError(f"{written!r} in {cron!r} is no {name} from {low} to {high}")
         return cron
 
     @field_validator("timezone")
@@ -69,6 +85,22 @@ class Schedule(Strict):
     def _known(cls, timezone: str) -> str:
         try:
             ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            # The name of a folder of zones, as Europe, is an OSError.
             raise ValueError(f"{timezone!r} is no time zone; write one as Europe/Berlin") from None
         return timezone
+
+
+def _is_cron(part: str, low: int, high: int, words: list[str]) -> bool:
+    """Whether ``part`` is ``*``, a number, a word or a range, with a step or without."""
+    read = _CRON_PART.fullmatch(part)
+    if read is None or (read["step"] is not None and int(read["step"]) == 0):
+        return False
+    numbers = []
+    for text in (read["first"], read["last"]):
+        if text is not None:
+            known = text in words
+            if not known and not text.isdecimal():
+                return False
+            numbers.append(low + words.index(text) if known else int(text))
+    return numbers == sorted(numbers) and all(low <= number <= high for number in numbers)
