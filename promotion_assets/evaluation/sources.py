@@ -26,7 +26,7 @@ _SQL_SCHEMES = frozenset(
     }
 )  # fmt: skip
 _COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
@@ -70,6 +70,13 @@ def reading_errors(uri: str) -> Iterator[None]:
             doing,
             f"no driver for this kind of address is installed ({_first_line(error)})",
             "install the driver's package, or name the data in another way",
+        ) from error
+    except UnicodeDecodeError as error:
+        # Arrow hands on names of columns as they are in the file.
+        raise UsageError(
+            doing,
+            f"a column's name is not UTF-8 text ({error.reason})",
+            "write the file in UTF-8",
         ) from error
     except pa.ArrowInvalid as error:
         raise UsageError(

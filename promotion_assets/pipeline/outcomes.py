@@ -140,9 +140,12 @@ def _told(batch: pa.RecordBatch, columns: OutcomeColumns, uri: str) -> Iterator[
 def _times(column: Any, name: str, uri: str) -> list[datetime | None]:
     """Return times in UTC; a time without a zone is in UTC, a number is seconds since 1970."""
     numbers = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    # Of text only what is unambiguous: 03/04 is a day in March to some and in April to others.
+    words = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    form = "ISO8601" if words else None
     try:
         values = pd.to_datetime(
-            pd.Series(column.to_pylist()), utc=True, unit="s" if numbers else None
+            pd.Series(column.to_pylist()), utc=True, unit="s" if numbers else None, format=form
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(

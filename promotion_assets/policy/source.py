@@ -13,6 +13,8 @@ from promotion_assets.errors import PolicyError
 Path = tuple[str | int, ...]
 
 
+# A file of a few lines can name its parts again and again until they fill the memory.
+MOST_VALUES = 100_000
 PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")
 )
@@ -56,8 +58,8 @@ def read_source(text: str, name: str) -> Source:
     """Parse ``text``.
 
     Raises:
-        PolicyError: not YAML, empty, a key written twice in one mapping, or a tag such as
-            ``!!python/object``.
+        PolicyError: not YAML, empty, a key written twice in one mapping, a tag such as
+            ``!!python/object``, or aliases that unfold without end.
     """
     try:
         loader = _Loader(text)
@@ -120,6 +122,12 @@ def _child(
     name: str,
 ) -> Any:
     lines[path] = key.start_mark.line + 1
+    if len(lines) > MOST_VALUES:
+        raise PolicyError(
+            f"reading {name}:{lines[path]}",
+            f"anchors and aliases unfold to more than {MOST_VALUES:,} values",
+            "write out what is meant",
+        )
     return _plain(loader, value, path, lines, name)
 
 

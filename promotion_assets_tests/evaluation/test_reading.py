@@ -181,6 +181,7 @@ BROKEN: dict[str, tuple[dict[str, bytes], str, type[PromotionError], str]] = {
     "empty csv": ({"a.csv": b""}, "a.csv", UsageError, "Empty CSV"),
     "ragged": ({"a.csv": b"a,b\n1,2\n1\n"}, "a.csv", UsageError, "Expected 2 columns"),
     "not text": ({"a.csv": b"a\n\xff\xfe\n"}, "a.csv", UsageError, "not UTF-8 text"),
+    "a name that is no text": ({"a.csv": b"a\x8d\n1\n"}, "a.csv", UsageError, "name is not UTF-8"),
     "two headers": ({"a.csv": b"a,a\n1,2\n"}, "a.csv", UsageError, "two columns called 'a'"),
     "other headers": (
         {"d/a.csv": b"a\n1\n", "d/b.csv": b"b\n1\n"},

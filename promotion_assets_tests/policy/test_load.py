@@ -199,6 +199,15 @@ def test_any_text_is_a_policy_or_a_policy_error(text: str) -> None:
         parse(text)
 
 
+def test_aliases_that_unfold_without_end_are_refused() -> None:
+    """Thirty lines that would be a thousand million values are refused as fast as any mistake."""
+    text = "a0: &a0 [x, x]\n" + "".join(
+        f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)
+    )
+    with pytest.raises(PolicyError, match="unfold to more than 100,000 values"):
+        parse(text)
+
+
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     """A missing file, a folder and bytes that are no text are told apart."""
     with pytest.raises(PolicyError, match="promotion init"):

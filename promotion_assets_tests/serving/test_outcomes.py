@@ -211,10 +211,11 @@ def test_a_missing_column_is_named_with_those_that_are_there(world: World, tmp_p
         import_outcomes(world, world.log, MODEL, str(path))  # type: ignore[arg-type]
 
 
-def test_a_time_that_is_none_is_refused_by_name(world: World, tmp_path: Path) -> None:
-    """A column of words where times should be ends the import before anything is written."""
+@pytest.mark.parametrize("written", ["soon", "03/04/2026", "4"])
+def test_a_time_that_is_none_is_refused_by_name(world: World, tmp_path: Path, written: str) -> None:
+    """Words, and days that are in March to some and in April to others, end the import at once."""
     path = tmp_path / "paid.parquet"
-    pd.DataFrame({"request_id": ["req-1"], "label": [1], "observed_at": ["soon"]}).to_parquet(path)
+    pd.DataFrame({"request_id": ["req-1"], "label": [1], "observed_at": [written]}).to_parquet(path)
     with pytest.raises(UsageError, match="column 'observed_at' holds what is no time"):
         import_outcomes(world, world.log, MODEL, str(path))  # type: ignore[arg-type]
     assert world.labels() == {}
