@@ -233,4 +233,9 @@ def _remedy(said: str) -> str:
         return "free disk space and try again; nothing was changed"
     if "append-only" in said:
         return "the ledger takes nothing but the next entry; nothing was changed"
+    if "disk i/o" in said or "unable to open" in said:
+        return (
+            "see that the disk has room and that the database's folder is writable for this user; "
+            "nothing was changed"
+        )
     return "check PROMOTION_DATABASE_URL and that the database runs; nothing was changed"
