@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from promotion_assets.statistics.intervals import wilson_bounds
+from promotion_assets.statistics.intervals import wilson
 
 ROOT = Path(__file__).parents[1]
 # What mutmut's workers end with; anything else is a death that a test has caused.
@@ -90,11 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
     survivors = [name for name in names if ended.get(name) in (SURVIVED, NOT_REACHED, NOT_RUN)]
     for name in survivors:
         print(f"\n{name}{' (no test reaches it)' if ended.get(name) else ''}\n{known[name]}")
-    low, high = wilson_bounds(len(survivors), len(names))
+    rate = wilson(len(survivors), len(names))
     print(
         f"\n{given.part}: {len(names)} of {len(known)} mutants tried (seed {given.seed}), "
         f"{len(names) - len(survivors)} killed, {len(survivors)} survived: "
-        f"{len(survivors) / len(names):.1%} ({low:.1%} to {high:.1%} at 95 %)"
+        f"{len(survivors) / len(names):.1%} ({rate.low:.1%} to {rate.high:.1%} at 95 %)"
     )
     return 1 if survivors else 0
 
