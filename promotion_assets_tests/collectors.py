@@ -144,6 +144,8 @@ def here(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Her
     made = tracing._tracing
     assert isinstance(made, otlp.OtlpTracing)
     yield Here(collecting, made)
+    collecting.hangs = False
+    collecting.released.set()
     made.processor.shutdown()
 
 

@@ -56,13 +56,13 @@ _parent: ContextVar[Context] = ContextVar("promotion_parent_span")
 def open_tracing(environ: Mapping[str, str]) -> OtlpTracing:
     """Return what traces this process, sending in the background until its end."""
     processor = BatchSpanProcessor(_Calm(OTLPSpanExporter()))
-    resource = Resource({"service.name": NAME, "service.version": version(NAME)}).merge(
-        OTELResourceDetector().detect()
-    )
+    named = OTELResourceDetector().detect().attributes.get("service.name", NAME)
+    resource = Resource.create({"service.name": named, "service.version": version(NAME)})
     ids = _ChosenIds()
     work = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
-    named = environ.get(OTEL_TRACES_SAMPLER)
-    sampler = None if named else ParentBased(TraceIdRatioBased(REQUEST_SHARE))
+    sampler = (
+        None if environ.get(OTEL_TRACES_SAMPLER) else ParentBased(TraceIdRatioBased(REQUEST_SHARE))
+    )
     asked = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
     for provider in (work, asked):
         provider.add_span_processor(processor)

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import PrivateAttr
 
 from promotion_assets.adapters.tracing import within_run
@@ -15,6 +14,7 @@ from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.workspace import Workspace
 
 SEGMENT_TAG = "promotion/segment"
+PARTITION_TAG = "dagster/partition"
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
@@ -36,7 +36,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
         self._workspace = self.open()
         self._evaluators = {}
         run = context.run
-        self._run = run.run_id if run is not None and PARTITION_NAME_TAG in run.tags else None
+        self._run = run.run_id if run is not None and PARTITION_TAG in run.tags else None
 
     def traced(self) -> AbstractContextManager[object]:
         """Have what is done meanwhile belong to the run's trace, where the run is of a version."""
