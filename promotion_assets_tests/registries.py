@@ -172,6 +172,15 @@ class Line:
 
 
 @contextmanager
+def one_server(folder: Path) -> Iterator[str]:
+    """Run a server whose files are in ``folder``; yield its address."""
+    port = free_port()
+    with _server(folder, port):
+        _await(f"http://127.0.0.1:{port}/health", folder / "log")
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
 def _server(folder: Path, port: int) -> Iterator[None]:
     folder.mkdir()
     with (folder / "log").open("wb") as log:

@@ -66,8 +66,6 @@ class Site:
             "PROMOTION_HOME": str(self.folder / "home"),
             "PROMOTION_DATABASE_URL": self.urls["promotion"],
             "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-            "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_POSTGRES_URL": self.urls["dagster"],
             "DO_NOT_TRACK": "1",
