@@ -53,7 +53,7 @@ PARTS = {
         ),
         _files(
             "lifecycle/test_{}.py",
-            "machine promotion reconcile rollback transitions refusals",
+            "folding machine promotion reconcile refusals rollback transitions",
         ),
     ),
     "audit": Part(
