@@ -10,6 +10,8 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.evaluation.candidate import Candidate
 from promotion_assets.evaluation.scores import Scores, ScoringFailure, StoredScores
+from promotion_assets.pipeline.pages import run_page, version_page
+from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.policy.model import ModelPolicy
 
 
@@ -38,7 +40,7 @@ def candidate(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(taken.digest or "unreadable"),
-            metadata=_candidate_metadata(taken),
+            metadata=_candidate_metadata(taken) | _mlflow_pages(platform.workspace, taken),
         )
 
     return _candidate
@@ -122,6 +124,13 @@ def _candidate_metadata(taken: Candidate) -> Metadata:
             )
         )
     return shown
+
+
+def _mlflow_pages(workspace: Workspace, taken: Candidate) -> Metadata:
+    pages = {"mlflow/version": version_page(workspace, taken.model, taken.version)}
+    if taken.run_id:
+        pages["mlflow/run"] = run_page(workspace, taken.run_id)
+    return {name: dg.MetadataValue.url(page) for name, page in pages.items() if page}
 
 
 def _score_metadata(scores: Scores | StoredScores | ScoringFailure | None) -> Metadata:

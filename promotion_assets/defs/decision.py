@@ -13,6 +13,7 @@ from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.lifecycle.events import EvaluationFinished, ReviewRequested
 from promotion_assets.lifecycle.record import same_decision, same_question
+from promotion_assets.pipeline.pages import review_page
 from promotion_assets.pipeline.promoting import record_decision, to_staging
 from promotion_assets.pipeline.review_requests import Kept, keep_requests
 from promotion_assets.policy.model import ModelPolicy
@@ -135,7 +136,10 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
                 evaluator, context.partition_key, actor=f"dagster run {context.run.run_id}"
             )
             asked = keep_requests(evaluator.workspace, names.model)
-        shown = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
+            page = review_page(evaluator.workspace, names.model, context.partition_key)
+        shown: Metadata = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
+        if page:
+            shown["review_page"] = dg.MetadataValue.url(page)
         return dg.MaterializeResult(asset_key=key, metadata=shown)
 
     return _staging

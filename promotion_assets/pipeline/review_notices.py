@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.notification.outgoing import OutgoingEvent
 from promotion_assets.pipeline.drill_case import gates_of_drill
 from promotion_assets.pipeline.drilling import find_drill
+from promotion_assets.pipeline.pages import review_page
 from promotion_assets.pipeline.workspace import Workspace
-
-URL = "PROMOTION_REVIEW_URL"
 
 
 def notice(workspace: Workspace, event: OutgoingEvent) -> str:
@@ -38,12 +36,9 @@ def notice(workspace: Workspace, event: OutgoingEvent) -> str:
     lines = [f"*{name}* {begin} for review; it is the turn of {turn}."]
     for gate, outcome, reason in _gates(workspace, event):
         lines.append(f"• {safe(gate)}: {outcome}, {safe(reason)[:200]}")
-    url = workspace.environ.get(URL, "").rstrip("/")
-    if url:
-        place = f"models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
-        if event.segment != DEFAULT_SEGMENT:
-            place += f"?segment={quote(event.segment, safe='')}"
-        lines.append(f"<{url}/{place}|Read the evidence and decide>")
+    page = review_page(workspace, model, version, event.segment)
+    if page:
+        lines.append(f"<{page}|Read the evidence and decide>")
     words = f"{safe(model)} {safe(version)}"
     if event.segment != DEFAULT_SEGMENT:
         words += f" segment={safe(event.segment)}"
