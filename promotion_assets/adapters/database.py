@@ -87,12 +87,19 @@ def parse_url(url: str, variable: str = "PROMOTION_DATABASE_URL") -> URL:
         UsageError: it is not.
     """
     try:
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ValueError:
+            # What it says may hold a part of the password.
+            raise ArgumentError("its port is no number") from None
         if parsed.drivername in ("postgres", "postgresql"):
             # SQLAlchemy 2.1 reads a bare "postgresql" as another driver than the one installed.
             parsed = parsed.set(drivername="postgresql+psycopg2")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise ArgumentError(f"{parsed.get_backend_name()} is not supported")
+        if "@" in (parsed.host or ""):
+            # The driver would say the rest of the password where it cannot find the host.
+            raise ArgumentError("an @ in its password is to be written as %40")
         parsed.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise UsageError(
@@ -110,11 +117,14 @@ def is_sqlite(url: URL) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return a URL without its password."""
+    """Return a URL without its password, nor what stands behind a ?, where drivers take one too."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
         return "(unreadable URL)"
+    if "@" in (parsed.host or ""):
+        return f"{parsed.drivername}://(unreadable)"
+    return parsed.set(query={}).render_as_string(hide_password=True)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from requests.exceptions import HTTPError, RequestException
 
 from promotion_assets.adapters.mlflow_registry import ATTACHED, MlflowRegistry
 from promotion_assets.adapters.profile_logging import ARTIFACT as PROFILE
+from promotion_assets.adapters.registry_errors import hide_credentials
 from promotion_assets.adapters.registry_records import (
     later_points,
     model_id_of,
@@ -280,6 +281,7 @@ def answering(uri: str, doing: str) -> Iterator[None]:
     except PromotionError:
         raise
     except HTTPError as error:
+        hide_credentials(error)
         code = error.response.status_code if error.response is not None else 0
         if code == 404:
             raise IntegrityError(
@@ -287,6 +289,7 @@ def answering(uri: str, doing: str) -> Iterator[None]:
             ) from error
         raise RegistryUnreachable(where, f"it answered {code}", again) from error
     except MlflowException as error:
+        hide_credentials(error)
         said = str(error.message).splitlines()[0][:300]
         if error.error_code in _REFUSED:
             raise UsageError(where, f"MLflow says: {said}", "check names and addresses") from error
@@ -299,6 +302,7 @@ def answering(uri: str, doing: str) -> Iterator[None]:
             ) from error
         raise RegistryUnreachable(where, f"MLflow says: {said}", again) from error
     except (RequestException, ConnectionError, TimeoutError) as error:
+        hide_credentials(error)
         raise RegistryUnreachable(where, f"no answer ({type(error).__name__})", again) from error
 
 

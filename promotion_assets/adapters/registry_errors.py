@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mlflow.exceptions import MlflowException
 from requests.exceptions import HTTPError, RequestException
@@ -15,6 +16,7 @@ from promotion_assets.errors import RegistryUnreachable, UsageError
 
 _GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"}
 _AGAIN = "check MLFLOW_TRACKING_URI and that MLflow runs; nothing was changed"
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 # MLflow's client wraps what the network did into the text of one error, with the whole address,
 # in which a password may stand.
 _NETWORK = (
@@ -40,6 +42,7 @@ def registry_errors(doing: str, name: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
+        hide_credentials(error)
         if error.error_code in _GONE and not _by_the_network(str(error.message)):
             raise UsageError(
                 doing,
@@ -51,7 +54,30 @@ def registry_errors(doing: str, name: str) -> Iterator[None]:
         *(RequestException, ConnectionError, TimeoutError, SQLAlchemyError),
         json.JSONDecodeError,
     ) as error:
+        hide_credentials(error)
         raise RegistryUnreachable(doing, what_went_wrong(error), _AGAIN) from error
+
+
+def hide_credentials(error: BaseException) -> None:
+    """Take credentials in addresses out of an error and of those that led to it.
+
+    They are printed with tracebacks, and Dagster keeps them in its database.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        waiting += [found.__cause__, found.__context__]
+        found.args = tuple(_hidden(each) for each in found.args)
+        if isinstance(found, MlflowException):
+            found.message = _hidden(found.message)
+
+
+def _hidden(value: object) -> Any:
+    return _CREDENTIALS.sub("***@", value) if isinstance(value, str) else value
 
 
 def what_went_wrong(error: BaseException) -> str:

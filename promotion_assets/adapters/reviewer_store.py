@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ _SESSIONS = _table("reviewer_sessions", "session_hash", "token_id", "reviewer", 
 _ATTEMPTS = _table("reviewer_attempts", "source", "at")
 _OPENINGS = _table("review_openings", "request_id", "reviewer", "part", "opened_at")
 _ONCE = _table("review_once", "name", "content", "expires_at", "used_at")
+ATTEMPTS_KEPT = timedelta(days=1)
 
 
 def open_access_store(url: str) -> DatabaseAccessStore:
@@ -100,7 +101,8 @@ class DatabaseAccessStore:
         self._write(sa.delete(_SESSIONS).where(_SESSIONS.c.session_hash == name))
 
     def note_attempt(self, source: str, at: datetime) -> None:
-        """Count an attempt in vain."""
+        """Count an attempt in vain, and forget those of days ago."""
+        self._write(sa.delete(_ATTEMPTS).where(_ATTEMPTS.c.at < _text(at - ATTEMPTS_KEPT)))
         self._write(sa.insert(_ATTEMPTS).values(source=source[:200], at=_text(at)))
 
     def attempts(self, source: str, since: datetime) -> int:

@@ -55,7 +55,9 @@ def webhook_app(ear: Callable[[], Ear]) -> FastAPI:
     Args:
         ear: gives the platform; asked for every request.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="webhooks")
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, title="webhooks", redirect_slashes=False
+    )
 
     @app.post("/mlflow")
     async def mlflow(request: Request) -> Response:

@@ -12,7 +12,12 @@ from functools import cached_property
 from promotion_assets.adapters.heard_store import DatabaseHeard, open_heard
 from promotion_assets.errors import PromotionError, UsageError
 from promotion_assets.notification.addresses import NotSent
-from promotion_assets.notification.heard import OWN_HEADERS, Report, hint_from, is_report_signed
+from promotion_assets.notification.heard import (
+    OWN_HEADERS,
+    Report,
+    hint_from,
+    is_report_signed,
+)
 from promotion_assets.notification.heard import refused as not_signed
 from promotion_assets.notification.secrets import secret_of
 from promotion_assets.notification.signing import LEAST_KEY_BYTES, key_of
@@ -82,9 +87,10 @@ class Listener:
         if signer is None:
             raise not_signed("hearing of a deployment", "the subscription's secret_env")
         report = Report.parse(body)
-        # A report that was sent again in the replay window must not undo a later one.
-        signature = headers[OWN_HEADERS[2]].encode()
-        name = f"deployment:{event_id}:{hashlib.sha256(signature).hexdigest()}"
+        # A report that was sent again in the replay window must not undo a later one. What was
+        # signed names it: whoever replays it can write its headers in another way.
+        signed = f"{int(headers[OWN_HEADERS[1]])}.".encode() + body
+        name = f"deployment:{event_id}:{hashlib.sha256(signed).hexdigest()}"
         if not self.heard.once(name, now):
             return "known already"
         try:

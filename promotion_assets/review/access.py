@@ -127,8 +127,10 @@ class Access:
         now = self.clock()
         tried = self.store.attempts(source, now - WINDOW)
         overall = self.store.attempts(EVERYWHERE, now - WINDOW)
-        for counted in (source, EVERYWHERE):
-            self.store.note_attempt(counted, now)
+        # A flood fills no disk, and one source alone locks nobody else out.
+        if tried <= MOST_FAILURES and overall <= MOST_FAILURES_OVERALL:
+            for counted in (source, EVERYWHERE):
+                self.store.note_attempt(counted, now)
         if tried < MOST_FAILURES and overall < MOST_FAILURES_OVERALL:
             self._journal(what, "", source=source, detail=detail)
         elif tried == MOST_FAILURES or overall == MOST_FAILURES_OVERALL:

@@ -199,6 +199,36 @@ def test_the_last_report_counts_and_an_old_one_cannot_be_replayed(
     assert len(world.events(DeploymentConfirmed)) == 2
 
 
+@pytest.mark.parametrize(
+    ("stamp", "signature"), [("{0}", "{1} v1,AAAA"), ("{0}", "v2,x {1}"), ("00{0}", "{1}")]
+)
+def test_a_replayed_report_in_other_headers_is_the_same_report(
+    world: World, url: str, hook: Receiver, stamp: str, signature: str
+) -> None:
+    """A thief of a signed report cannot undo a later one by writing its headers differently."""
+    event_id = told(hook)
+    body = json.dumps(GOOD | {"health": "unhealthy"}).encode()
+    at = int(world.clock().timestamp())
+    signed = sign(KEY.encode(), event_id, at, body)
+
+    def send(time: str, signatures: str) -> str:
+        headers = {
+            "webhook-id": event_id,
+            "webhook-timestamp": time,
+            "webhook-signature": signatures,
+        }
+        to = f"{url}/deployments/{event_id}"
+        return str(requests.post(to, data=body, headers=headers, timeout=30).json()["result"])
+
+    assert send(str(at), signed) == "recorded"
+    world.clock.advance(seconds=60)
+    assert report(world, url, event_id).json()["result"] == "recorded"
+    assert send(stamp.format(at), signature.format(at, signed)) == "known already"
+    found = world.workspace().ledger.state(MODEL).deployment("1")
+    assert found is not None
+    assert found.good
+
+
 def test_a_malformed_report_says_what_to_send(world: World, url: str, hook: Receiver) -> None:
     """Signed, and wrong: the pipeline's author learns what is missing."""
     answer = report(world, url, told(hook), smoke_test="perhaps")

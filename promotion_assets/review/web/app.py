@@ -31,8 +31,6 @@ from promotion_assets.review.web.pages import (
 from promotion_assets.review.web.settings import WebSettings
 from promotion_assets.review.web.slack import add_slack
 from promotion_assets.review.web.visitors import (
-    FORM_COOKIE,
-    SESSION_COOKIE,
     NeedsSignIn,
     Visitor,
     check_form,
@@ -70,7 +68,14 @@ def review_app(desk: Callable[[], Desk], settings: WebSettings) -> FastAPI:
     Args:
         desk: gives the platform; asked for every request.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="reviews")
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        title="reviews",
+        # It would redirect to whatever host the request names.
+        redirect_slashes=False,
+    )
 
     def visitor(request: Request) -> Visitor:
         found = visitor_of(request, desk().access, settings)
@@ -171,7 +176,7 @@ def _add_sign_in(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
             )
         answer = RedirectResponse(target, status_code=303)
         answer.set_cookie(
-            SESSION_COOKIE,
+            settings.session_cookie,
             name,
             max_age=int(SESSION.total_seconds()),
             httponly=True,
@@ -185,9 +190,10 @@ def _add_sign_in(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
     def sign_out(request: Request, form: Form) -> Response:
         known = visitor_of(request, desk().access, settings)
         check_form(request, known, form, desk().access)
-        desk().access.sign_out(request.cookies.get(SESSION_COOKIE, ""))
+        desk().access.sign_out(request.cookies.get(settings.session_cookie, ""))
         answer = RedirectResponse("/login", status_code=303)
-        answer.delete_cookie(SESSION_COOKIE, path="/")
+        # A browser takes no cookie of the prefix that is not secure, not even its end.
+        answer.delete_cookie(settings.session_cookie, path="/", secure=settings.secure)
         return answer
 
     @app.get("/style.css")
@@ -216,16 +222,28 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
             )
         else:
             answer = await go_on(request)
-        for name, value in HEADERS.items():
-            answer.headers[name] = value
-        if settings.secure:
-            answer.headers["Strict-Transport-Security"] = "max-age=31536000"
+        _guard(answer, settings)
         fresh = request.scope.get("promotion_fresh")
         if isinstance(fresh, str):
             answer.set_cookie(
-                FORM_COOKIE, fresh, httponly=True, samesite="lax", secure=settings.secure, path="/"
+                settings.form_cookie,
+                fresh,
+                httponly=True,
+                samesite="lax",
+                secure=settings.secure,
+                path="/",
             )
         return answer
+
+    # Sent by the outermost layer, which the headers above do not reach; the error is logged.
+    @app.exception_handler(Exception)
+    def broken(request: Request, _: Any) -> Response:
+        said = PromotionError(
+            "showing this page",
+            "this is a defect of the platform",
+            "see the server's log; what was recorded before holds",
+        )
+        return _guard(page("error.html", None, status=500, error=said), settings)
 
     @app.exception_handler(NeedsSignIn)
     def sign_in_first(request: Request, _: Any) -> Response:
@@ -243,6 +261,14 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
             desk().access.failed(source_of(request), error.problem, "request_refused")
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         return page("error.html", None, status=status, error=error)
+
+
+def _guard(answer: Response, settings: WebSettings) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers[name] = value
+    if settings.secure:
+        answer.headers["Strict-Transport-Security"] = "max-age=31536000"
+    return answer
 
 
 def _inside(path: str) -> str:

@@ -25,3 +25,17 @@ class WebSettings:
     def secure(self) -> bool:
         """Whether browsers come by https."""
         return self.url.startswith("https://")
+
+    @property
+    def session_cookie(self) -> str:
+        """The name of the cookie that holds a session."""
+        return self._cookie("promotion_session")
+
+    @property
+    def form_cookie(self) -> str:
+        """The name of the cookie that forms are bound to beside a proxy."""
+        return self._cookie("promotion_form")
+
+    def _cookie(self, name: str) -> str:
+        # No neighbour of the domain can set a cookie of such a name, so none can lay one there.
+        return f"__Host-{name}" if self.secure else name

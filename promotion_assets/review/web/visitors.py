@@ -52,16 +52,18 @@ def visitor_of(request: Request, access: Access, settings: WebSettings) -> Visit
         NeedsSignIn: nobody is signed in. A proxy's header from anywhere else than the configured
             address is recorded, and believed as little as none.
     """
-    named = request.headers.get(settings.proxy_header)
-    if named is not None:
+    names = request.headers.getlist(settings.proxy_header)
+    if names:
+        named = ", ".join(names)
         if settings.proxy_address is not None and source_of(request) == settings.proxy_address:
-            return _proxied(request, access, named)
+            # A proxy that adds its header to one of the visitor's own gives two: nobody's name.
+            return _proxied(request, access, settings, named)
         access.failed(
             source_of(request),
             f"{settings.proxy_header} names {named[:60]!r} and comes from no trusted proxy",
             "request_refused",
         )
-    name = request.cookies.get(SESSION_COOKIE, "")
+    name = request.cookies.get(settings.session_cookie, "")
     session = access.session(name)
     if session is None:
         raise NeedsSignIn
@@ -70,11 +72,15 @@ def visitor_of(request: Request, access: Access, settings: WebSettings) -> Visit
 
 def check_origin(request: Request, settings: WebSettings) -> bool:
     """Whether a form was sent from our own page, as far as the browser says."""
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        return False
     origin = request.headers.get("origin")
     if origin is None:
         return True
-    ours = {request.headers.get("host", ""), urlsplit(settings.url).netloc}
-    return urlsplit(origin).netloc in ours
+    scheme, _, place = origin.partition("://")
+    if settings.secure and scheme != "https":
+        return False
+    return bool(place) and place in {request.headers.get("host"), urlsplit(settings.url).netloc}
 
 
 def check_form(request: Request, visitor: Visitor, form: dict[str, str], access: Access) -> None:
@@ -96,7 +102,7 @@ def check_form(request: Request, visitor: Visitor, form: dict[str, str], access:
         )
 
 
-def _proxied(request: Request, access: Access, named: str) -> Visitor:
+def _proxied(request: Request, access: Access, settings: WebSettings, named: str) -> Visitor:
     if not access.known(named):
         access.failed(source_of(request), f"the proxy names {named[:60]!r}, who is no reviewer")
         raise AccessRefused(
@@ -104,5 +110,5 @@ def _proxied(request: Request, access: Access, named: str) -> Visitor:
             f"the proxy says {named[:60]!r}, and no policy names this reviewer",
             "add the name to `review.reviewers` in promotion.yaml",
         )
-    known = request.cookies.get(FORM_COOKIE, "")
+    known = request.cookies.get(settings.form_cookie, "")
     return Visitor(named, known or secrets.token_hex(32), fresh=not known)
