@@ -53,7 +53,7 @@ PARTS = {
         ),
         _files(
             "lifecycle/test_{}.py",
-            "folding machine promotion reconcile refusals rollback transitions",
+            "folding promotion reconcile refusals rollback transitions",
         ),
     ),
     "audit": Part(
