@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts check coverage mutants bench install install-dev constraints clean
+.PHONY: help demo test lint types contracts check coverage mutants audit bench install install-dev constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,12 @@ coverage: $(VENV)/.installed-dev ## Measure the branches of the domain code that
 mutants: $(VENV)/.installed-dev ## Plant SAMPLE=100 faults in MODULE=decide, and see which no test notices
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[mutation]'
 	$(BIN)/python -m promotion_assets_tests.mutants $(MODULE) --sample $(SAMPLE) $(ARGS)
+
+audit: $(VENV)/.installed-dev ## Ask PyPI for known vulnerabilities of what is pinned; needs a network
+	@scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT \
+	&& $(BIN)/python -m venv $$scratch/venv \
+	&& $$scratch/venv/bin/pip install --quiet --disable-pip-version-check pip-audit \
+	&& $$scratch/venv/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict $(ARGS)
 
 bench: $(VENV)/.installed-dev ## Measure speed against other tools; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks $(ARGS)
