@@ -46,13 +46,16 @@ def _run() -> int:
 
     speak_plainly_where_needed(sys.stdout, sys.stderr)
     try:
-        # Outside of its standalone mode click hands a command's exit code back.
-        code = root.main(prog_name="promotion", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        # What click's own main adds hides a reader that has left behind a refusal's exit code.
+        with root.make_context("promotion", sys.argv[1:]) as context:
+            root.invoke(context)
+        return 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
     except Stopped as stopped:
         click.echo(stopped.said, err=True)
         return 130
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; nothing half done is left behind", err=True)
         return 130
     except click.ClickException as error:
@@ -62,11 +65,6 @@ def _run() -> int:
         _trace()
         say_error(error)
         return error.exit_code
-    except SystemExit as leaving:
-        # Both click and rich leave with 1 where nobody reads any more, which would be a refusal.
-        if isinstance(leaving.__context__, BrokenPipeError):
-            raise leaving.__context__ from None
-        raise
     except BrokenPipeError:
         raise
     except OSError as error:

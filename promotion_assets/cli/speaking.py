@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VERDICT_STYLE = {"approved": "green", "rejected": "red", "pending": "yellow"}
 # What a reason needs to be read; with less room, each row becomes a paragraph.
 LEAST_LAST_COLUMN = 24
+PLAIN_ASCII = "plain_ascii"
 PLAIN = {
     "…": "...",
     "→": "->",
@@ -37,12 +38,35 @@ PLAIN = {
 
 
 def speak_plainly_where_needed(*streams: TextIO) -> None:
-    """Let streams that know few characters get the nearest ones, in place of an exception."""
+    """Let streams that know few characters get the nearest ones, in place of an exception.
+
+    Click takes ASCII for a mistake and writes UTF-8 there, so it is told another name for it.
+    """
     codecs.register_error("promotion-plain", _plain)
+    codecs.register(_plain_ascii)
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and not _knows_all(stream):
+        if reconfigure is None or _knows_all(stream):
+            continue
+        if codecs.lookup(stream.encoding).name == "ascii":
+            reconfigure(encoding=PLAIN_ASCII, errors="promotion-plain")
+        else:
             reconfigure(errors="promotion-plain")
+
+
+def _plain_ascii(name: str) -> codecs.CodecInfo | None:
+    if name != PLAIN_ASCII:
+        return None
+    ascii_ = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        name=PLAIN_ASCII,
+        encode=ascii_.encode,
+        decode=ascii_.decode,
+        incrementalencoder=ascii_.incrementalencoder,
+        incrementaldecoder=ascii_.incrementaldecoder,
+        streamreader=ascii_.streamreader,
+        streamwriter=ascii_.streamwriter,
+    )
 
 
 def _knows_all(stream: TextIO) -> bool:
