@@ -62,7 +62,7 @@ def load_public(path: Path) -> SSlibKey:
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(
             f"load the public key {path}",
-            str(error),
+            "there is no such file" if isinstance(error, FileNotFoundError) else str(error),
             f"name the file {PUBLIC_NAME} of the installation that signed, an Ed25519 PEM",
         ) from error
     return SSlibKey.from_crypto(key)
