@@ -7,23 +7,21 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from promotion_assets.errors import Refusal
-from promotion_assets.lifecycle.events import DeploymentConfirmed, ReviewDecided, ReviewRequested
-from promotion_assets.lifecycle.promotion import promote
+from promotion_assets.lifecycle.events import DeploymentConfirmed
 from promotion_assets.notification.heard import Report
 from promotion_assets.notification.outgoing import outgoing
 from promotion_assets.notification.signing import sign
 from promotion_assets.pipeline.deploying import confirm
 from promotion_assets.pipeline.hints import Hints
 from promotion_assets.pipeline.listening import Listener
-from promotion_assets_tests.fakes import Clock, FakeRegistry
-from promotion_assets_tests.ledgers import MODEL, digest, evaluated, facts, go_live, request
+from promotion_assets_tests.fakes import FakeRegistry
+from promotion_assets_tests.ledgers import MODEL, go_live
 from promotion_assets_tests.notification.receivers import Receiver
 from promotion_assets_tests.notification.worlds import KEY, OTHER, World, serving
 
@@ -311,52 +309,6 @@ def test_figures_are_those_of_the_ledger_and_the_outbox(
     assert now["promotion_heard_total{from=mlflow,result=AccessRefused}"] == 1
     assert now["promotion_part_up{part=ledger}"] == now["promotion_part_up{part=outbox}"] == 1
     assert now["promotion_ledger_bytes{}"] > 10_000
-
-
-def test_open_reviews_are_those_that_wait_for_a_person_now(world: World, url: str) -> None:
-    """What was approved, rejected, moved on or ran out of time waits for nobody any more."""
-    ledger, clock = world.workspace().ledger, world.clock
-    name = f"promotion_reviews_open{{model={MODEL}}}"
-    age = f"promotion_reviews_oldest_seconds{{model={MODEL}}}"
-    assert (figures(url)[name], figures(url)[age]) == (0, 0)
-    for version in ("2", "3", "4"):
-        ledger.append([evaluated(version, clock)])
-        promote(ledger, FakeRegistry(), request(version), facts(version), clock())
-        ledger.append(
-            [
-                ReviewRequested(
-                    model=MODEL,
-                    version=version,
-                    evidence={"model": digest(version)},
-                    request_id=f"r-{version}",
-                    requested_at=clock(),
-                    expires_at=clock() + timedelta(hours=5),
-                )
-            ]
-        )
-        clock.advance(hours=1)
-    now = figures(url)
-    assert (now[name], now[age]) == (3, 3 * 3600)
-    assert now[f"promotion_reviews_open{{model={OTHER}}}"] == 0
-    ledger.append([voted("2", "approved", clock)])
-    ledger.append([voted("3", "rejected", clock)])
-    now = figures(url)
-    assert (now[name], now[age]) == (1, 3600)
-    clock.advance(hours=5)
-    now = figures(url)
-    assert (now[name], now[age]) == (0, 0)
-
-
-def voted(version: str, verdict: Literal["approved", "rejected"], clock: Clock) -> ReviewDecided:
-    """A vote on the evidence that was asked about."""
-    return ReviewDecided(
-        model=MODEL,
-        version=version,
-        actor="bo",
-        verdict=verdict,
-        evidence={"model": digest(version)},
-        reviewed_at=clock(),
-    )
 
 
 def test_a_part_that_is_away_is_said_to_be_down(world: World) -> None:
