@@ -1,4 +1,5 @@
 # Each target is a step of .ci/run. Variables: VENV, PYTHON, HEADLESS, DEMO_HOME, WORKERS, ARGS.
+# `fuzz` and `soak` are not: they take as long as SECONDS and CPU_MINUTES say.
 
 SHELL := /bin/bash
 VENV ?= .venv
@@ -8,6 +9,8 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 MODULE ?= decide
 SAMPLE ?= 100
+SECONDS ?= 60
+CPU_MINUTES ?= 24
 
 # The first Python from 3.11 on; `make PYTHON=/path/to/python3 …` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -16,7 +19,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts check coverage mutants audit bench install install-dev constraints clean
+.PHONY: help demo test lint types contracts check coverage mutants audit bench fuzz soak install install-dev constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +57,12 @@ audit: $(VENV)/.installed-dev ## Ask PyPI for known vulnerabilities of what is p
 
 bench: $(VENV)/.installed-dev ## Measure speed against other tools; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## Try any input on whatever reads any; SECONDS=60 a target, ARGS='policy slack' to choose
+	$(BIN)/python -m promotion_assets_tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+soak: $(VENV)/.installed-dev ## Live for CPU_MINUTES=24 on real processes, and see what grows
+	$(BIN)/python -m promotion_assets_tests.soak --cpu-minutes $(CPU_MINUTES) $(ARGS)
 
 install: $(VENV)/.installed ## Install what the platform needs
 

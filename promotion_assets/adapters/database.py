@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from promotion_assets.errors import LedgerUnreachable, UsageError
+from promotion_assets.errors import LedgerUnreachable, Refusal, UsageError
 
 # The migration that this release's code needs; see migrations/versions.
 SCHEMA_HEAD = "0003"
@@ -32,11 +32,16 @@ def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
 
     Raises:
         UsageError: if the URL is not one of a supported database.
+        Refusal: if a newer release has migrated it; nothing was changed.
         LedgerUnreachable: if the database does not answer or cannot be migrated.
     """
     engine = _connect(url, busy_seconds)
     with spoken(f"open the database {shown(url)}"):
-        _migrate(engine)
+        try:
+            _migrate(engine, shown(url))
+        except Refusal:
+            engine.dispose()
+            raise
     return engine
 
 
@@ -204,10 +209,19 @@ def _postgres(url: URL) -> Engine:
     return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, name: str) -> None:
     """Bring the tables to this release's form; two processes may do so at once."""
-    if _schema(engine) == SCHEMA_HEAD:
+    found = _schema(engine)
+    if found == SCHEMA_HEAD:
         return
+    if found is not None and found > SCHEMA_HEAD:
+        raise Refusal(
+            f"open the database {name}",
+            f"it is newer than this version: its tables have the form {found}, and this release "
+            f"knows them up to {SCHEMA_HEAD}",
+            "upgrade promotion-assets on this machine to the release that migrated it, or go back "
+            "to the backup that was made before; nothing was changed",
+        )
     # Imported here: it is slow, and needed once in a database's life.
     from alembic import command
     from alembic.config import Config

@@ -15,7 +15,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
 from pydantic import JsonValue, ValidationError
 from securesystemslib.dsse import Envelope
@@ -31,6 +31,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "https://promotion-assets.dev/ledger-entry/v1"
 FIRST_PREVIOUS = "0" * 64
+KINDS = frozenset(str(event.model_fields["kind"].default) for event in get_args(AnyEvent))
 # What reading JSON or Base64 of anybody's raises; nested 20,000 deep it is a RecursionError.
 _NOT_OF_THE_FORM = (ValueError, TypeError, RecursionError, binascii.Error)
 
@@ -110,6 +111,15 @@ def recorded_of(entry: Entry) -> Recorded:
             event=parse_event(predicate["event"]),
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
+        said = predicate.get("event")
+        kind = said.get("kind") if isinstance(said, dict) else None
+        if isinstance(kind, str) and kind not in KINDS:
+            raise IntegrityError(
+                f"read entry {entry.sequence} of the ledger",
+                f"it records {kind[:60]!r}, which this release does not know",
+                "upgrade promotion-assets if a newer release writes to this ledger; else run "
+                "`promotion audit verify`",
+            ) from error
         raise _malformed(entry.sequence, "its predicate is not an event of a known kind") from error
 
 
