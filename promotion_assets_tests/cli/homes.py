@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from promotion_assets.adapters import registry_mirror
+from promotion_assets.adapters.keys import load_signer
 from promotion_assets.cli.root import root
 from promotion_assets.gates.catalogue import settings_models
 from promotion_assets.lifecycle.events import EvaluationFinished
@@ -20,7 +21,6 @@ from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import MODEL, SIGNER, adopted, evaluated
 from promotion_assets_tests.rollout.worlds import World
 
-KEY = SIGNER.private_bytes.decode()
 REASON = "accuracy: AUC .78 is below the minimum of .82, and " + "so on and so forth, " * 8 + "end"
 POLICY = f"""
 models:
@@ -65,16 +65,13 @@ class Home:
     folder: Path
     world: World
 
-    def environment(self) -> dict[str, str]:
-        """Return what the command is told of this home."""
-        return {
-            "PROMOTION_CONFIG": str(self.folder / "promotion.yaml"),
-            "PROMOTION_SIGNING_KEY": KEY,
-        }
-
     def run(self, *words: str) -> Result:
         """Run a command here, in this process, as the script would."""
-        environ = {"PROMOTION_HOME": None, "PROMOTION_DATABASE_URL": None, **self.environment()}
+        environ = {
+            "PROMOTION_CONFIG": str(self.folder / "promotion.yaml"),
+            "PROMOTION_HOME": None,
+            "PROMOTION_DATABASE_URL": None,
+        }
         return CliRunner().invoke(root, list(words), env=environ, prog_name="promotion")
 
 
@@ -82,7 +79,11 @@ def make_home(folder: Path) -> Home:
     """Make a home with a champion, two rejected versions, and an approved one about to roll out."""
     (folder / "promotion.yaml").write_text(POLICY)
     state = folder / ".promotion"
-    state.mkdir()
+    keys = state / "keys"
+    keys.mkdir(parents=True)
+    (keys / "ledger.key").write_bytes(SIGNER.private_bytes)
+    (keys / "ledger.key").chmod(0o600)
+    load_signer(keys, {})
     policy = load_policy(folder / "promotion.yaml", settings=settings_models, environ={})
     clock = Clock(datetime.now(UTC) - timedelta(hours=2))
     rollout = policy.models[MODEL].rollout

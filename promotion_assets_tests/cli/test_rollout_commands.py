@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from promotion_assets.cli.rollout import _only_segment
 from promotion_assets.errors import Refusal, TransitionRefused, UsageError
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets_tests.cli.homes import Home, home
@@ -142,3 +143,11 @@ def test_traffic_renders_for_other_stacks(home: Home) -> None:
     documents = list(yaml.safe_load_all(said.stdout))
     assert documents == json.loads(home.run(*words, "--json").stdout)["documents"]
     assert home.run("traffic", "render", MODEL, "--format", "nginx").exit_code == 2
+
+
+def test_a_segment_has_to_be_named_where_several_roll_out() -> None:
+    """Nothing is guessed; both are told."""
+    with pytest.raises(UsageError, match=r"in 2 segments: EU, US"):
+        _only_segment({"US": "4", "EU": "5"}, MODEL)
+    assert _only_segment({"EU": "5"}, MODEL) == "EU"
+    assert _only_segment({}, MODEL) == "default"

@@ -1,0 +1,55 @@
+"""What nobody foresaw ends in three parts and an exit code, not in a traceback."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import click
+import pytest
+
+from promotion_assets import cli
+from promotion_assets.cli import status
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Run ``promotion status`` and let it raise."""
+
+    def raising() -> None:
+        raise error
+
+    monkeypatch.setattr(status, "command", click.Command("status", callback=raising))
+    monkeypatch.setattr(sys, "argv", ["promotion", "status"])
+    monkeypatch.delenv("PROMOTION_DEBUG", raising=False)
+    return cli._run()
+
+
+def test_a_full_disk_is_a_part_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 3, with the path, and what to look at."""
+    assert leave(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/var/x")) == 3
+    said = capsys.readouterr().err
+    assert "running `promotion status`" in said
+    assert "No space left on device (/var/x)" in said
+    assert "next:" in said
+
+
+def test_a_defect_is_called_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, no traceback, and how maintainers get one."""
+    assert leave(monkeypatch, KeyError("champion")) == 1
+    said = capsys.readouterr().err
+    assert "a defect of the platform: KeyError: 'champion'" in said
+    assert "--debug" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_ctrl_c_is_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """Also where no long work has said what is kept."""
+    assert leave(monkeypatch, error) == 130
+    assert capsys.readouterr().err.startswith("stopped;")
