@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
 
@@ -42,7 +44,7 @@ def download_whole(uri: str, destination: Path, tracking_uri: str) -> Path:
                 raise FileNotFoundError(f"{uri} cannot be downloaded ({error})") from error
             raise _unread(error) from error
         if _is_remote(uri):
-            _check_sizes(uri, root, tracking_uri)
+            check_read(model_files(uri, tracking_uri), root)
     if not (root / "MLmodel").exists() and not any(root.iterdir()):
         raise FileNotFoundError(f"{uri} is empty")
     return root
@@ -59,15 +61,49 @@ def _unread(error: Exception) -> Exception:
     return ConnectionError(f"the artifact store: {type(error).__name__}")
 
 
-def _check_sizes(uri: str, folder: Path, tracking_uri: str) -> None:
+Lister = Callable[[str], list[FileInfo]]
+"""Gives what lies directly below a path; the empty path is the root."""
+
+
+def model_files(uri: str, tracking_uri: str) -> Lister:
+    """Return what lists the files at ``uri``."""
     from mlflow.artifacts import list_artifacts
 
-    for entry in list_artifacts(artifact_uri=uri, tracking_uri=tracking_uri):
-        name = posixpath.basename(entry.path)
+    return lambda below: list_artifacts(
+        artifact_uri=posixpath.join(uri, below) if below else uri, tracking_uri=tracking_uri
+    )
+
+
+def listed_sizes(lister: Lister, below: str = "") -> dict[str, int | None]:
+    """Return every file's size by its path, ``None`` where the store does not know it."""
+    found: dict[str, int | None] = {}
+    for entry in lister(below):
+        path = posixpath.join(below, posixpath.basename(entry.path))
         if entry.is_dir:
-            _check_sizes(posixpath.join(uri, name), folder / name, tracking_uri)
-        elif entry.file_size is not None:
-            check_size(folder / name, entry.file_size)
+            found |= listed_sizes(lister, path)
+        else:
+            found[path] = entry.file_size
+    return found
+
+
+def check_read(lister: Lister, folder: Path) -> None:
+    """Compare files that were read with what MLflow lists.
+
+    Raises:
+        ConnectionError: one of them is not there, or of another size.
+    """
+    for path, size in listed_sizes(lister).items():
+        if size is not None:
+            check_size(folder / path, size)
+
+
+def unsent(lister: Lister, folder: Path) -> list[str]:
+    """Return which files of ``folder`` MLflow does not list, or with another size."""
+    there = listed_sizes(lister)
+    files = {str(f.relative_to(folder)): f.stat().st_size for f in folder.rglob("*") if f.is_file()}
+    return sorted(
+        path for path, size in files.items() if path not in there or there[path] not in (None, size)
+    )
 
 
 def check_size(file: Path, listed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests.exceptions import HTTPError, RequestException
 
+from promotion_assets.adapters.artifact_download import (
+    Lister,
+    check_read,
+    download_whole,
+    model_files,
+    unsent,
+)
 from promotion_assets.adapters.mlflow_registry import ATTACHED, MlflowRegistry
 from promotion_assets.adapters.profile_logging import ARTIFACT as PROFILE
 from promotion_assets.adapters.registry_errors import hide_credentials
@@ -193,25 +201,22 @@ class MlflowCopyTarget:
         """Write the model's files and finish the model."""
         with answering(self.uri, "write the model's files"):
             self.client.log_model_artifacts(placed.model_id, str(folder))
+            self._expect(model_files(placed.artifact_path, self.uri), folder)
             self.client.finalize_logged_model(placed.model_id, "READY")
 
     def attach(self, placed: Placed, folder: Path) -> None:
         """Write the attestation's files to the run."""
         with answering(self.uri, "attach the attestation"):
             self.client.log_artifacts(placed.run_id, str(folder), ATTACHED)
+            self._expect(self._attached(placed), folder)
 
     def download(self, placed: Placed, folder: Path) -> None:
         """Read the model's files into ``folder``."""
-        from mlflow.artifacts import download_artifacts
-
         with (
             answering(self.uri, "read the model's files"),
             TemporaryDirectory(dir=folder.parent) as scratch,
         ):
-            read = download_artifacts(
-                artifact_uri=placed.artifact_path, dst_path=scratch, tracking_uri=self.uri
-            )
-            Path(read).rename(folder)
+            download_whole(placed.artifact_path, Path(scratch), self.uri).rename(folder)
 
     def download_attached(self, placed: Placed, folder: Path) -> None:
         """Read the attestation's files into ``folder``."""
@@ -219,8 +224,9 @@ class MlflowCopyTarget:
             answering(self.uri, "read the attestation"),
             TemporaryDirectory(dir=folder.parent) as scratch,
         ):
-            read = self.client.download_artifacts(placed.run_id, ATTACHED, scratch)
-            Path(read).rename(folder)
+            read = Path(self.client.download_artifacts(placed.run_id, ATTACHED, scratch))
+            check_read(self._attached(placed), read)
+            read.rename(folder)
 
     def register(self, new: NewVersion, copy: str) -> str:
         """Register the version, with the model where it is new; return its number."""
@@ -238,6 +244,22 @@ class MlflowCopyTarget:
                 model_id=new.placed.model_id,
             )
             return str(made.version)
+
+    def _attached(self, placed: Placed) -> Lister:
+        return lambda below: self.client.list_artifacts(
+            placed.run_id, posixpath.join(ATTACHED, below) if below else ATTACHED
+        )
+
+    def _expect(self, lister: Lister, folder: Path) -> None:
+        # A proxy's page with status 200 looks like success to MLflow's client.
+        lacking = unsent(lister, folder)
+        if lacking:
+            raise RegistryUnreachable(
+                f"write files at {without_credentials(self.uri)}",
+                f"it said that it took {lacking[0]} and does not have it",
+                "see what stands between here and MLflow, and repeat the same command: it goes on "
+                "from here",
+            )
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -280,6 +302,10 @@ def answering(uri: str, doing: str) -> Iterator[None]:
         yield
     except PromotionError:
         raise
+    except FileNotFoundError as error:
+        raise IntegrityError(
+            where, f"a file is missing there ({error})", "delete the copy's run and repeat"
+        ) from error
     except HTTPError as error:
         hide_credentials(error)
         code = error.response.status_code if error.response is not None else 0
