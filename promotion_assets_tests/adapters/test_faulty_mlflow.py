@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from promotion_assets.adapters.registry_copy import MlflowCopyTarget
 from promotion_assets.audit.verify import verify
-from promotion_assets.errors import Unreachable
+from promotion_assets.errors import Conflict, Unreachable
 from promotion_assets.lifecycle.copy_values import COPY_TAG
 from promotion_assets.lifecycle.events import (
     Adopted,
@@ -54,9 +54,9 @@ REFUSED: tuple[Fault, ...] = ("500", "503", "429", "html")
 LOST: tuple[Fault, ...] = ("dropped", "dropped", "slow")
 NAMES = count()
 
-# Of an operation with more calls the first and last of each kind fail, in one way each, unless
-# all are asked for.
-MANY = 20
+# Of an operation with more calls the first of each kind fails, in one way each, unless all are
+# asked for.
+MANY = 12
 EVERY_CALL = bool(os.environ.get("PROMOTION_TEST_EVERY_CALL"))
 
 
@@ -414,13 +414,13 @@ def kind_of(call: str, world: World) -> str:
 
 
 def chosen(calls: list[str], world: World) -> list[int]:
-    """Return which calls fail: all, or where there are many the first and last of each kind."""
+    """Return which calls fail: all, or where there are many the first of each kind."""
     if EVERY_CALL or len(calls) <= MANY:
         return list(range(1, len(calls) + 1))
     kinds: dict[str, list[int]] = {}
     for number, call in enumerate(calls, start=1):
         kinds.setdefault(kind_of(call, world), []).append(number)
-    return sorted({number for found in kinds.values() for number in (found[0], found[-1])})
+    return sorted(found[0] for found in kinds.values())
 
 
 def faults(number: int) -> tuple[Fault, ...]:
@@ -454,7 +454,7 @@ def test_each_call_that_fails_leaves_it_done_or_refused_and_a_second_try_complet
                     refused += attempt(world, step)
                 assert len(plan.failed) == 1 or fault == "slow", "nothing has failed"
                 base.line.begin(Plan())
-                step(world)
+                try_again(world, step)
                 world.whole()
                 is_done(world)
             except Exception as error:
@@ -463,6 +463,20 @@ def test_each_call_that_fails_leaves_it_done_or_refused_and_a_second_try_complet
     print(
         f"\n{name}: {len(calls)} calls, {len(numbers)} of them failed in 2 ways, {refused} refusals"
     )
+
+
+def try_again(world: World, step: Step) -> None:
+    """Do it again; where the change is announced already, as the refusal says what to do then."""
+    if world.workspace.ledger.state(world.model).intent is not None and step is not reconcile:
+        try:
+            step(world)
+        except Conflict as error:
+            told = error.next_step
+        else:
+            return
+        assert "promotion reconcile" in told
+        reconcile(world)
+    step(world)
 
 
 def attempt(world: World, step: Step) -> bool:
