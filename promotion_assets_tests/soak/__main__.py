@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -160,7 +161,8 @@ def _live(soak: Soak, cpu: float, console: Console) -> int:
         home.answers(home.port, "/metrics")
         if now > registered + REGISTER_SECONDS:
             seed += 1
-            home.register(seed)
+            # Beside the samples: on a busy machine it takes minutes.
+            threading.Thread(target=home.register, args=(seed,), daemon=True).start()
             registered = time.monotonic()
         if now > approved + APPROVE_SECONDS:
             for version in approve_what_waits(home):
