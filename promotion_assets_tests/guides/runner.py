@@ -88,7 +88,7 @@ def missing_lines(shown: tuple[str, ...], printed: str) -> list[str]:
     rest = _one_blank(printed)
     missing = []
     for line in filter(None, map(_one_blank, shown)):
-        pattern = "".join(".*?" if part == "…" else re.escape(part) for part in _parts(line))
+        pattern = ".*?".join(re.escape(part) for part in re.split(r"\s*…\s*", line))
         found = re.search(pattern, rest, re.DOTALL)
         if found is None:
             missing.append(line)
@@ -191,7 +191,3 @@ def _answer(url: str, process: subprocess.Popen[bytes], log: Path, where: str) -
 
 def _one_blank(text: str) -> str:
     return " ".join(text.split())
-
-
-def _parts(line: str) -> list[str]:
-    return [part for part in re.split("(…)", line) if part]
