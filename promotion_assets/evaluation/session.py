@@ -322,7 +322,7 @@ class Session:
         return ScoringFailure(
             kind="missing_input",
             reason=f"its signature requires {', '.join(absent[:5])}{more}, "
-            "which the evaluation dataset does not have",
+            "which the evaluation dataset does not have or lists under `dataset.ignore`",
             because_of="schema",
         )
 

@@ -133,6 +133,7 @@ def test_a_column_that_the_dataset_lacks(sessions: dict[str, Session], logged: L
     failure = failed(sessions["sound"], logged.rows().drop(columns="debt"))
     assert (failure.kind, failure.because_of) == ("missing_input", "schema")
     assert "debt" in failure.reason
+    assert "`dataset.ignore`" in failure.reason
 
 
 def test_a_column_of_another_type(sessions: dict[str, Session], logged: Logged) -> None:
