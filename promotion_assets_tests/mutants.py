@@ -53,7 +53,7 @@ PARTS = {
         ),
         _files(
             "lifecycle/test_{}.py",
-            "folding promotion reconcile refusals rollback transitions",
+            "deviations folding promotion reconcile refusals rollback transitions",
         ),
     ),
     "audit": Part(
