@@ -49,7 +49,7 @@ mutants: $(VENV)/.installed-dev ## Plant SAMPLE=100 faults in MODULE=decide, and
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[mutation]'
 	$(BIN)/python -m promotion_assets_tests.mutants $(MODULE) --sample $(SAMPLE) $(ARGS)
 
-audit: $(VENV)/.installed-dev ## Ask PyPI for known vulnerabilities of what is pinned; needs a network
+audit: $(VENV)/.installed-dev ## Ask for known vulnerabilities of what is pinned; needs a network
 	@scratch=$$(mktemp -d) && trap "rm -rf $$scratch" EXIT \
 	&& $(BIN)/python -m venv $$scratch/venv \
 	&& $$scratch/venv/bin/pip install --quiet --disable-pip-version-check pip-audit \

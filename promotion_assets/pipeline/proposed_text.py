@@ -86,7 +86,7 @@ def render_policy(
 
 def _dataset(asked: Asked, guessed: Guess, extra: list[str]) -> Iterable[str]:
     named = {guessed.label, guessed.id, guessed.time, *(g.column for g in guessed.groups)}
-    ignored = [c for c in extra if c not in named]
+    unused = [c for c in extra if c not in named]
     yield "    # Labelled rows that no candidate was trained on; a copy is kept by its content."
     yield "    dataset:"
     yield f"      uri: {_word(asked.data)}"
@@ -97,8 +97,10 @@ def _dataset(asked: Asked, guessed: Guess, extra: list[str]) -> Iterable[str]:
         yield f"      id: {_word(guessed.id)}  # guessed: {guessed.why['id']}"
     if guessed.time:
         yield f"      time: {_word(guessed.time)}"
-    if ignored:
-        yield f"      ignore: [{', '.join(_word(c) for c in ignored)}]  # neither input nor group"
+    if unused:
+        # A later version may use one of them, and could not be judged if it were ignored.
+        yield "      # Neither input nor group; without the # no version may use them:"
+        yield f"      # ignore: [{', '.join(_word(c) for c in unused)}]"
 
 
 def _production(asked: Asked) -> Iterable[str]:
