@@ -42,6 +42,8 @@ LEFT_OUT = (
     "rollout/test_simulation.py",
     "statistics/test_sequential_oracles.py",
 )
+# Holds a duration against a limit, which measuring lengthens.
+TIMED = ("serving/test_tracing.py::test_what_is_not_sampled_costs_next_to_nothing",)
 GOAL = 95.0
 
 
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(package: str, environment: dict[str, str]) -> int:
     tests = "promotion_assets_tests"
     ignored = [f"--ignore={tests}/{name}" for name in LEFT_OUT]
-    command = ["run", "-m", "pytest", "-q", *ignored, f"{tests}/{package}"]
+    timed = [f"--deselect={tests}/{name}" for name in TIMED]
+    command = ["run", "-m", "pytest", "-q", *ignored, *timed, f"{tests}/{package}"]
     return subprocess.run(
         [sys.executable, "-m", "coverage", *command], cwd=ROOT, env=environment, check=False
     ).returncode
