@@ -110,5 +110,6 @@ def step(action: Any, clock: Clock, number: int = 0, **changes: Any) -> RolloutS
 def impossible(events: list[AnyEvent], words: str) -> None:
     """Check that the last event, and none before it, is refused in these words."""
     fold(MODEL, events[:-1])
-    with pytest.raises(IntegrityError, match=re.escape(words)):
+    with pytest.raises(IntegrityError, match=re.escape(words)) as caught:
         fold(MODEL, events)
+    assert f"fold the history of model {MODEL!r}" in str(caught.value)

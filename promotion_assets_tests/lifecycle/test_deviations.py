@@ -183,6 +183,7 @@ def test_where_no_way_leads_the_refusal_says_which_one_does(
     state = replace(ModelState(MODEL), stages={"default": {"2": held}})
     with pytest.raises(TransitionRefused) as caught:
         check_transition(state, request("2", to), facts("2"), clock())
+    assert f"move {MODEL} version 2 to {to}" in str(caught.value)
     assert said in str(caught.value)
     assert way in str(caught.value)
 
