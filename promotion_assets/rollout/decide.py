@@ -145,8 +145,6 @@ def _lacking(
     for verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE):
         if any(f.verdict is verdict for f in findings):
             said.append(named(findings, verdict))
-    if not findings:
-        said.append("no guardrail has looked")
     needed = policy.way[plan.step].minimum_units
     units = statistics.step(plan.step).candidate.units
     if units < needed:

@@ -104,6 +104,7 @@ def test_before_it_begins_everything_that_is_missing_is_named() -> None:
 
     def begun(**changes: object) -> tuple[str, int | None, str]:
         action = decide(replace(plan, **changes), policy, ENOUGH, START)  # type: ignore[arg-type]
+        assert action.share == (500 if action.kind == "start" else 0)
         return action.kind, action.step, action.reason
 
     assert begun(paused="holiday") == ("wait", None, "paused: holiday")
