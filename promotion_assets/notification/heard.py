@@ -88,7 +88,10 @@ def hint_from(headers: Mapping[str, str], body: bytes, secret: str, now: datetim
         if (said["entity"], said["action"]) != ("model_version", "created"):
             return None
         # Only names: a hint starts the same look at the registry as the clock does.
-        return Hint(delivery, str(said["data"]["name"]), str(said["data"]["version"]))
+        name, version = str(said["data"]["name"]), str(said["data"]["version"])
+        # Half a surrogate pair is text to JSON, and to no database.
+        (name + version).encode()
+        return Hint(delivery, name, version)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             "reading MLflow's webhook",

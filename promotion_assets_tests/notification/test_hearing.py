@@ -135,6 +135,11 @@ def test_other_events_and_models_are_nothing_to_do(world: World, url: str) -> No
     assert from_mlflow(world, url, "d-3", body=b"[]").status_code == 400
     assert from_mlflow(world, url, "d-4", body=b"\xff").status_code == 400
     assert from_mlflow(world, url, "d-5", body=b"[" * 100_000).status_code == 400
+    for number, name in enumerate(("name", "version"), 6):
+        data = {"name": MODEL, "version": "1"} | {name: "half a character: \ud800"}
+        half = {"entity": "model_version", "action": "created", "data": data}
+        body = json.dumps(half).encode()
+        assert from_mlflow(world, url, f"d-{number}", body=body).status_code == 400
     assert Hints(world.workspace()).waiting == ()
 
 
