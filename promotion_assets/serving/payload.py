@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,9 +25,6 @@ _SHOWN = 80
 
 class Absent:
     """Stands in a row for a value that the caller did not give at all."""
-
-    def __repr__(self) -> str:
-        return "absent"
 
 
 ABSENT = Absent()
@@ -92,7 +90,8 @@ class Payload:
     def fingerprints(self) -> tuple[str, ...]:
         """One hash a row, over its columns' names and values in the order of the names.
 
-        A number has one hash whether it came as ``1`` or ``1.0``, in whatever form.
+        A number has one hash whether it came as ``1`` or ``1.0``, in whatever form of JSON; a
+        CSV file's values are texts.
         """
         rows = self.rows
         order, names = _in_order(rows.columns)
@@ -280,4 +279,11 @@ def _bytes(values: list[Any]) -> bytes:
             return np.array(values, np.float64).tobytes()
     except (ValueError, TypeError, OverflowError):
         pass
-    return json.dumps(values, default=repr).encode()
+    return json.dumps([_hashed(value) for value in values]).encode()
+
+
+def _hashed(value: Any) -> Any:
+    """Return what is hashed of a value beside texts: NaN, which nobody can send, for none."""
+    if value is ABSENT:
+        return math.nan
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -28,6 +28,7 @@ DTYPES: Mapping[str, Any] = {
 CHECKED = {*DTYPES, "boolean", "string"}
 _WHOLE = {"integer": 2**31, "long": 2**63}
 _NEVER_MISSING = {*_WHOLE, "boolean"}
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 _LAYOUTS = 256
 _TRUTHS = {"true": True, "false": False}
 
@@ -68,12 +69,14 @@ class InputSchema:
                 picked[number] = self._checked(values, number)
                 if ABSENT in values:
                     return None
-        try:
-            found = np.array(picked, dtype=self.dtype).reshape(len(picked), len(self.names))
-        except (OverflowError, ValueError):
-            self._name_the_bad(picked)
-        if self._single and self.dtype != np.float32:
-            found[:, self._single] = found[:, self._single].astype(np.float32)
+        # What overflows becomes infinite, and is refused as such.
+        with np.errstate(over="ignore"):
+            try:
+                found = np.array(picked, dtype=self.dtype).reshape(len(picked), len(self.names))
+            except (OverflowError, ValueError):
+                self._name_the_bad(picked)
+            if self._single and self.dtype != np.float32:
+                found[:, self._single] = found[:, self._single].astype(np.float32)
         if self.dtype.kind == "f" and np.isinf(found).any():
             self._name_the_bad(picked)
         return found
@@ -205,7 +208,7 @@ def _as_number(of: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         return ABSENT
     if limit is None:
-        return value
+        return ABSENT if of == "float" and abs(value) > _LARGEST_SINGLE else value
     return int(value) if int(value) == value and -limit <= value < limit else ABSENT
 
 
