@@ -24,7 +24,7 @@ from promotion_assets.adapters.artifact_download import (
 )
 from promotion_assets.adapters.mlflow_registry import ATTACHED, MlflowRegistry
 from promotion_assets.adapters.profile_logging import ARTIFACT as PROFILE
-from promotion_assets.adapters.registry_errors import hide_credentials
+from promotion_assets.adapters.registry_errors import hide_credentials, said_by_the_network
 from promotion_assets.adapters.registry_records import (
     later_points,
     model_id_of,
@@ -317,7 +317,7 @@ def answering(uri: str, doing: str) -> Iterator[None]:
     except MlflowException as error:
         hide_credentials(error)
         said = str(error.message).splitlines()[0][:300]
-        if error.error_code in _REFUSED:
+        if error.error_code in _REFUSED and not said_by_the_network(said):
             raise UsageError(where, f"MLflow says: {said}", "check names and addresses") from error
         if error.error_code in _FORBIDDEN:
             raise UsageError(

@@ -26,6 +26,8 @@ _NETWORK = (
     (r"too many (\d+) error responses", r"it answered \1, again and again"),
     (r"IncompleteRead|RemoteDisconnected|Connection aborted|Connection reset", "it broke off"),
     (r"not in a valid JSON format|Expecting value", "the answer is not MLflow's (no JSON)"),
+    # The client gives the same error for a path that is wrong and for a line that breaks.
+    (r"Failed to download artifacts from path", "a file that it lists could not be read"),
     (r"error code (\d+) !=", r"it answered \1"),
     (r"(\d\d\d) (?:Server|Client) Error", r"it answered \1"),
 )
@@ -43,7 +45,7 @@ def registry_errors(doing: str, name: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         hide_credentials(error)
-        if error.error_code in _GONE and not _by_the_network(str(error.message)):
+        if error.error_code in _GONE and not said_by_the_network(str(error.message)):
             raise UsageError(
                 doing,
                 f"MLflow says: {error.message}",
@@ -85,7 +87,7 @@ def what_went_wrong(error: BaseException) -> str:
     said = str(error.message if isinstance(error, MlflowException) else error)
     if isinstance(error, HTTPError) and error.response is not None:
         return f"MLflow: it answered {error.response.status_code}"
-    network = _by_the_network(said)
+    network = said_by_the_network(said)
     if network:
         return f"MLflow: {network}"
     if isinstance(error, MlflowException):
@@ -93,7 +95,8 @@ def what_went_wrong(error: BaseException) -> str:
     return f"MLflow: no answer ({type(error).__name__})"
 
 
-def _by_the_network(said: str) -> str:
+def said_by_the_network(said: str) -> str:
+    """Say what the network did, from an error's text; empty where MLflow itself has answered."""
     for pattern, meaning in _NETWORK:
         found = re.search(pattern, said)
         if found:

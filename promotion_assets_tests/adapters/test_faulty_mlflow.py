@@ -460,9 +460,7 @@ def test_each_call_that_fails_leaves_it_done_or_refused_and_a_second_try_complet
             except Exception as error:
                 raise AssertionError(f"{name}: call {number}, {plan.failed}, {fault}") from error
             world.workspace.ledger.close()
-    print(
-        f"\n{name}: {len(calls)} calls, {len(numbers)} of them failed in 2 ways, {refused} refusals"
-    )
+    print(f"\n{name}: {len(calls)} calls, {len(numbers)} of them failed, {refused} refusals")
 
 
 def try_again(world: World, step: Step) -> None:
