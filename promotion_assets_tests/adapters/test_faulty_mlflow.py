@@ -409,7 +409,8 @@ CASES: dict[str, tuple[Make, Step, Step]] = {
 
 def kind_of(call: str, world: World) -> str:
     """Return what a call does: its method and path without names and numbers."""
-    path = call.partition("?")[0]
+    # One file of a folder stands for all of them.
+    path = re.sub(r"(?<=/mlflow-artifacts/)(.*)/[^/]*$", r"\1/*", call.partition("?")[0])
     return re.sub(r"m-[0-9a-f]{32}|[0-9a-f]{32}", "*", path).replace(world.model, "*")
 
 
