@@ -127,8 +127,7 @@ def closing_events(
                     intent_id=intent.intent_id,
                 )
             )
-        if intent.action != "mirror":
-            events.append(stage_changed(state, change, intent))
+        events.append(stage_changed(state, change, intent))
     events.append(
         IntentFinished.model_validate(
             {
