@@ -45,6 +45,7 @@ def evaluate_version(
     Raises:
         UsageError: no such model or version.
         PromotionError: a part failed; the message is that part's own.
+        KeyboardInterrupt: the run was interrupted; what it had recorded stays.
     """
     evaluator = Evaluator(workspace, model)
     workspace.registry.facts(model, version)
@@ -61,6 +62,9 @@ def evaluate_version(
         tags={"promotion/model": model[:255], "promotion/version": version},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
+    if any(_is_interrupt(event) for event in result.all_events):
+        # Dagster ends the run and goes on; whoever pressed Ctrl-C meant this process.
+        raise KeyboardInterrupt
     decision = evaluator.folder(version).decision()
     recorded = workspace.ledger.state(model).decisions.get(version)
     if decision and recorded and recorded.decision_digest == decision.digest:
@@ -74,6 +78,12 @@ def _names_of(workspace: Workspace, model: str) -> Names:
     return next(
         n for n in [Names.of(m, taken) for m in workspace.policy.models] if n.model == model
     )
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    failure = event.step_failure_data if event.is_step_failure else None
+    source = failure.error_source if failure is not None else None
+    return source is not None and source.name == "INTERRUPT"
 
 
 def _failure(model: str, version: str, result: dg.ExecuteInProcessResult) -> PromotionError:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from promotion_assets.cli.progress import Stopped, counted, long_work
 from promotion_assets_tests.cli.homes import make_home
-from promotion_assets_tests.cli.terminals import promotion
+from promotion_assets_tests.cli.terminals import environment, promotion
 from promotion_assets_tests.ledgers import evaluated
+from promotion_assets_tests.registries import SCRIPTS
+from promotion_assets_tests.small_models import (
+    MODEL,
+    log_both,
+    register,
+    write_dataset,
+    write_policy,
+)
 
 CTRL_C = b"\x03"
 
@@ -27,6 +39,36 @@ def test_audit_verify_can_be_stopped(tmp_path: Path) -> None:
     assert "stopped while verifying entries" in last
     assert "verifying changes nothing" in last
     assert "Traceback" not in terminal.plain
+
+
+def test_evaluate_can_be_stopped_and_goes_on(tmp_path: Path) -> None:
+    """In the middle of scoring: no decision, no process left, and the same command ends it."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    sound, _ = log_both(uri, tmp_path / "artifacts")
+    register(uri, sound)
+    write_policy(tmp_path)
+    write_dataset(tmp_path)
+    with promotion(tmp_path, "evaluate", MODEL, "1", columns=100) as terminal:
+        terminal.read_until(f"evaluating {MODEL} version 1")
+        _await_child(terminal.process.pid)
+        terminal.press(CTRL_C)
+        assert terminal.end() == 130
+        assert not _members(terminal.process.pid)
+    assert "Traceback" not in terminal.plain
+    said = " ".join(terminal.plain.split())
+    assert f"stopped while evaluating {MODEL} version 1; decisions that were recorded stay" in said
+    again = subprocess.run(
+        [str(SCRIPTS / "promotion"), "evaluate", MODEL, "1", "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert again.stderr == ""
+    assert [one["verdict"] for one in json.loads(again.stdout)] == ["approved"]
 
 
 def test_what_was_going_on_is_said_with_what_is_kept() -> None:
@@ -47,3 +89,26 @@ def test_counting_passes_everything_on_and_tells_seldom() -> None:
     told: list[str] = []
     assert list(counted(range(100_000), told.append, str)) == list(range(100_000))
     assert len(told) < 100
+
+
+def _await_child(parent: int) -> None:
+    deadline = time.monotonic() + 120
+    while not _members(parent, but=parent):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _members(session: int, but: int = 0) -> list[int]:
+    """Return the living processes of a session, and those that left it but have its parent."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ours = int(fields[3]) == session or int(fields[1]) == session
+        if ours and fields[0] != "Z" and int(entry.name) not in (but, os.getpid()):
+            found.append(int(entry.name))
+    return found
