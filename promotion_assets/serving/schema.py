@@ -93,9 +93,8 @@ class InputSchema:
         table: dict[str, Any] = {}
         for place, (name, of) in enumerate(zip(self.names, self.types, strict=True)):
             column = [values[place] for values in checked]
+            # A column that lacks is an optional one: required ones were refused by now.
             if layout[place] is None or all(value is ABSENT for value in column):
-                if self.columns[place].required and column:
-                    self._missing([name], rows.columns)
                 continue
             held = [None if value is ABSENT else value for value in column]
             if of in _NEVER_MISSING and None in held:
