@@ -28,7 +28,7 @@ demo: $(VENV)/.installed ## Prepare the demo, judge nine versions, open the UIs;
 	@$(BIN)/promotion demo --directory $(DEMO_HOME) $(if $(filter-out 0,$(HEADLESS)),--headless)
 
 test: $(VENV)/.installed-dev ## Run all tests; ARGS='-k fairness' to choose, WORKERS=0 in one process
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style and format
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,15 +6,19 @@ from promotion_assets_tests.registries import judged, registries
 
 __all__ = ["judged", "registries"]
 
-HERE = Path(__file__).parent
 # Folders whose tests start from one home that takes minutes to make.
 TOGETHER = frozenset({"demo", "review"})
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of one file, or of one costly home, in one process where there are several."""
-    for item in items:
-        parts = item.path.relative_to(HERE).parts
-        group = parts[0] if parts[0] in TOGETHER else "/".join(parts)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByHome(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            _, _, inner = nodeid.partition("::")[0].rpartition("promotion_assets_tests/")
+            folder = inner.partition("/")[0]
+            return folder if folder in TOGETHER else inner
+
+    return ByHome(config, log)
