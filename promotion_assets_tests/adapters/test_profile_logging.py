@@ -37,12 +37,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
     home = tmp_path_factory.mktemp("mlflow")
     before = mlflow.get_tracking_uri()
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
-    client.create_experiment("profiles", artifact_location=(home / "artifacts").as_uri())
-    mlflow.set_experiment("profiles")
-    yield client
-    mlflow.set_tracking_uri(before)
+    with pytest.MonkeyPatch.context() as patch:
+        # MLflow puts it into the environment too, and does not take it back.
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(uri)
+        client.create_experiment("profiles", artifact_location=(home / "artifacts").as_uri())
+        mlflow.set_experiment("profiles")
+        yield client
+        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture

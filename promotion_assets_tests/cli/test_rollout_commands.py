@@ -121,8 +121,11 @@ def test_traffic_shows_arms_shares_and_digests(home: Home) -> None:
     assert found["servers"] == []
 
 
-def test_traffic_history_has_every_plan_in_order(home: Home) -> None:
+def test_traffic_history_has_every_plan_in_order(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Generations ascend, and each says who and why."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     at_five_percent(home)
     home.run("rollout", "abort", MODEL, *BECAUSE)
     found = json.loads(home.run("traffic", "history", MODEL, "--json").stdout)["plans"]

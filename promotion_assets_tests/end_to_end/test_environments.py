@@ -97,6 +97,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
         public = found[before].folder / "home" / "keys" / "ledger.pub"
         shutil.copy(public, found[after].folder / f"{before}.pub")
     with pytest.MonkeyPatch.context() as patch:
+        # Runs of Dagster open the workspace by the environment of this process.
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("MLFLOW_REGISTRY_URI", raising=False)
         for name in ("DEV", "STAGING", "PROD"):
             patch.setenv(name, uris[name.lower()])
         yield found
