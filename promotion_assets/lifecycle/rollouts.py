@@ -15,21 +15,10 @@ from pydantic import JsonValue
 from promotion_assets.errors import TransitionRefused
 from promotion_assets.lifecycle.events import AnyEvent, RolloutStepped, TrafficPlanned
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.traffic_events import StepAction
 from promotion_assets.rollout.decide import RolloutPlan
 from promotion_assets.serving.plan import SegmentPlan
 
-StepAction = Literal[
-    "start",
-    "advance",
-    "hold",
-    "bake",
-    "complete",
-    "roll_back",
-    "pause",
-    "resume",
-    "skip",
-    "abort",
-]
 _ENTERING = {"start", "advance", "bake", "skip"}
 
 

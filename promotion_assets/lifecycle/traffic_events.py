@@ -10,6 +10,19 @@ from pydantic import AwareDatetime, Field, JsonValue
 from promotion_assets.lifecycle.event_base import DEFAULT_SEGMENT, Event
 from promotion_assets.serving.plan import TrafficPlan
 
+StepAction = Literal[
+    "start",
+    "advance",
+    "hold",
+    "bake",
+    "complete",
+    "roll_back",
+    "pause",
+    "resume",
+    "skip",
+    "abort",
+]
+
 
 class TrafficPlanned(Event):
     """Servers of the model follow this plan from now on.
@@ -38,18 +51,7 @@ class RolloutStepped(Event):
     kind: Literal["ROLLOUT_STEP"] = "ROLLOUT_STEP"
     version: str
     segment: str = DEFAULT_SEGMENT
-    action: Literal[
-        "start",
-        "advance",
-        "hold",
-        "bake",
-        "complete",
-        "roll_back",
-        "pause",
-        "resume",
-        "skip",
-        "abort",
-    ]
+    action: StepAction
     step: int = Field(ge=0)
     share_from: int = Field(ge=0)
     share_to: int = Field(ge=0)

@@ -9,13 +9,9 @@ from pydantic import JsonValue
 
 from promotion_assets.errors import TransitionRefused
 from promotion_assets.lifecycle.events import Adopted, RolloutCompleted, Stage, StageChanged
-from promotion_assets.lifecycle.rollouts import (
-    StepAction,
-    segment_plan,
-    standing,
-    step_events,
-)
+from promotion_assets.lifecycle.rollouts import segment_plan, standing, step_events
 from promotion_assets.lifecycle.stages import ModelState
+from promotion_assets.lifecycle.traffic_events import StepAction
 from promotion_assets.pipeline.rollout_look import policy_of, policy_of_today
 from promotion_assets.pipeline.rollouts import take_back
 from promotion_assets.pipeline.workspace import Workspace
