@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
 from promotion_assets.cli.speaking import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Tell = Callable[[str], None]
 T = TypeVar("T")
@@ -38,11 +44,27 @@ def long_work(doing: str, *, kept: str) -> Iterator[Tell]:
     Raises:
         Stopped: in place of ``KeyboardInterrupt``.
     """
+    now = doing
+    with _standard_error() as stream:
+        bar = _bar(console(file=stream))
+        task = bar.add_task(doing)
+
+        def tell(text: str) -> None:
+            nonlocal now
+            now = text
+            bar.update(task, description=text)
+
+        try:
+            with bar:
+                yield tell
+        except KeyboardInterrupt:
+            raise Stopped(f"stopped while {now}; {kept}") from None
+
+
+def _bar(shown: Console) -> Progress:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    shown = console(stderr=True)
-    now = doing
-    bar = Progress(
+    return Progress(
         SpinnerColumn(),
         TextColumn("{task.description} …", markup=False),
         TimeElapsedColumn(),
@@ -52,18 +74,19 @@ def long_work(doing: str, *, kept: str) -> Iterator[Tell]:
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    task = bar.add_task(doing)
 
-    def tell(text: str) -> None:
-        nonlocal now
-        now = text
-        bar.update(task, description=text)
 
+@contextmanager
+def _standard_error() -> Iterator[TextIO]:
+    """Give a copy of standard error, which stays one while a step's own goes to its log."""
+    error = sys.stderr
     try:
-        with bar:
-            yield tell
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped while {now}; {kept}") from None
+        copy = os.dup(error.fileno())
+    except (OSError, ValueError):
+        yield error
+        return
+    with os.fdopen(copy, "w", encoding=error.encoding, errors=error.errors) as stream:
+        yield stream
 
 
 def counted(items: Iterable[T], tell: Tell, said: Callable[[int], str]) -> Iterator[T]:

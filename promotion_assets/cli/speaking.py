@@ -90,7 +90,7 @@ def wants_colour() -> bool | None:
     return True if os.environ.get("FORCE_COLOR") else None
 
 
-def console(*, stderr: bool = False, width: int | None = None) -> Console:
+def console(*, file: TextIO | None = None, width: int | None = None) -> Console:
     """Return a console that respects ``NO_COLOR`` and the width of the terminal."""
     from rich.console import Console
 
@@ -98,7 +98,7 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    return Speaking(stderr=stderr, highlight=False, soft_wrap=False, width=width)
+    return Speaking(file=file, highlight=False, soft_wrap=False, width=width)
 
 
 def say_json(value: Any) -> None:

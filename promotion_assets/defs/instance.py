@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import yaml
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.instance import DagsterInstanceOverrides
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.compute_log_manager import CapturedLogContext
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._serdes import ConfigurableClassData
+from dagster._utils import ensure_file
 
 from promotion_assets.decision.decide import Decision
 from promotion_assets.defs.factory import promotion_definitions
@@ -22,14 +32,19 @@ _DEFAULT_CONFIG = "telemetry:\n  enabled: false\n"
 
 @contextlib.contextmanager
 def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
-    """Open the instance of ``DAGSTER_HOME``, else one of the workspace's own."""
+    """Open the instance of ``DAGSTER_HOME``, else one of the workspace's own.
+
+    What steps print goes where the UI shows it, and not to the terminal as well: Dagster would
+    start processes for that, which answer Ctrl-C with tracebacks.
+    """
     named = workspace.environ.get("DAGSTER_HOME")
     home = Path(named) if named else workspace.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if not config.exists():
         config.write_text(_DEFAULT_CONFIG)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    ref = InstanceRef.from_dir(str(home), overrides=_logs(config))
+    with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance
 
 
@@ -70,6 +85,34 @@ def evaluate_version(
     if decision and recorded and recorded.decision_digest == decision.digest:
         return decision
     raise _failure(model, version, result)
+
+
+def _logs(config: Path) -> DagsterInstanceOverrides:
+    if "compute_logs" in (yaml.safe_load(config.read_text()) or {}):
+        return {}
+    ours = {"module": __name__, "class": LogsInFiles.__name__}
+    return {"compute_logs": {**ours, "config": {"base_dir": str(config.parent / "storage")}}}
+
+
+class LogsInFiles(LocalComputeLogManager):
+    """Dagster's own logs of steps, kept at the same place, without the copy on the terminal."""
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> LogsInFiles:
+        """Make it of what the instance's configuration says."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextlib.contextmanager
+    def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+        """Send what this process prints to files while a step runs."""
+        out = self.get_captured_local_path(log_key, "out")
+        err = self.get_captured_local_path(log_key, "err")
+        ensure_file(out)
+        with redirect_to_file(sys.stdout, out), redirect_to_file(sys.stderr, err):
+            yield CapturedLogContext(log_key)
+        Path(self.get_captured_local_path(log_key, "complete")).touch()
 
 
 def _names_of(workspace: Workspace, model: str) -> Names:

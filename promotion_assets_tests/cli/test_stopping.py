@@ -50,7 +50,7 @@ def test_evaluate_can_be_stopped_and_goes_on(tmp_path: Path) -> None:
     write_dataset(tmp_path)
     with promotion(tmp_path, "evaluate", MODEL, "1", columns=100) as terminal:
         terminal.read_until(f"evaluating {MODEL} version 1")
-        _await_child(terminal.process.pid)
+        _await_scoring(terminal.process.pid)
         terminal.press(CTRL_C)
         assert terminal.end() == 130
         assert not _members(terminal.process.pid)
@@ -91,14 +91,21 @@ def test_counting_passes_everything_on_and_tells_seldom() -> None:
     assert len(told) < 100
 
 
-def _await_child(parent: int) -> None:
+def _await_scoring(parent: int) -> None:
     deadline = time.monotonic() + 120
-    while not _members(parent, but=parent):
+    while not any(b"scoring_worker" in _command(one) for one in _members(parent)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def _members(session: int, but: int = 0) -> list[int]:
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _members(session: int) -> list[int]:
     """Return the living processes of a session, and those that left it but have its parent."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -109,6 +116,6 @@ def _members(session: int, but: int = 0) -> list[int]:
         except OSError:
             continue
         ours = int(fields[3]) == session or int(fields[1]) == session
-        if ours and fields[0] != "Z" and int(entry.name) not in (but, os.getpid()):
+        if ours and fields[0] != "Z" and int(entry.name) != os.getpid():
             found.append(int(entry.name))
     return found

@@ -70,11 +70,14 @@ class Caller:
 
 @contextmanager
 def calling(app: Any) -> Iterator[Caller]:
-    """Give what asks ``app``."""
+    """Give what asks ``app``, which starts and ends as under a server."""
     loop = asyncio.new_event_loop()
+    alive = app.router.lifespan_context(app)
+    loop.run_until_complete(alive.__aenter__())
     try:
         yield Caller(app, loop)
     finally:
+        loop.run_until_complete(alive.__aexit__(None, None, None))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -62,9 +63,14 @@ def holds(condition: object, otherwise: str) -> None:
 
 
 class Fence:
-    """Sees what is written, and where; Python cannot take an audit hook away, so it is one."""
+    """Sees what is written, and where; Python cannot take an audit hook away, so it is one.
+
+    Threads that were there before it belong to somebody else and may write where they like.
+    """
 
     def __init__(self) -> None:
+        others = {thread.ident for thread in threading.enumerate()}
+        self.others = others - {threading.get_ident()}
         self.inside: tuple[str, ...] = ()
         self.outside: list[str] = []
         sys.addaudithook(self._seen)
@@ -80,7 +86,7 @@ class Fence:
         holds(not self.outside, f"written outside of its folder: {self.outside[:3]}")
 
     def _seen(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.inside:
+        if not self.inside or threading.get_ident() in self.others:
             return
         paths: tuple[Any, ...] = ()
         if event == "open" and isinstance(arguments[2], int):

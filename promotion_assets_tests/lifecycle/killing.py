@@ -312,17 +312,33 @@ def at_random(world: World, kills: int, seed: int) -> dict[str, Any]:
     """Kill a process that promotes and rolls back without end at random moments."""
     random_ = random.Random(seed)
     had_to_do = killed = events = 0
+    pace = _seconds_of_a_step(world)
     while killed < kills:
         world.restore("back_to_predecessor")
         for _ in range(5):
             before = [entry.hash for entry in world.ledger.entries()]
-            delay = random_.uniform(0.02, 0.15)
+            delay = random_.uniform(0.3, 4.0) * pace
             ended = in_child(world, lambda: wander(world, random_.random()), delay)
             assert ended == -signal.SIGKILL, f"it ended by itself with {ended}"
             killed += 1
             had_to_do += recover(world, before).did_something
             events += len(list(world.ledger.entries())) - len(before)
     return {"kills": killed, "recoveries_with_work": had_to_do, "events": events}
+
+
+def _seconds_of_a_step(world: World) -> float:
+    """Return how long a step takes in a child: a slow machine needs more time to get anywhere."""
+    took = []
+
+    def once() -> None:
+        back_to_predecessor(world)
+
+    for _ in range(3):
+        world.restore("back_to_predecessor")
+        began = time.monotonic()
+        assert in_child(world, once) == 0
+        took.append(time.monotonic() - began)
+    return sorted(took)[1]
 
 
 def wander(world: World, seed: float) -> None:
