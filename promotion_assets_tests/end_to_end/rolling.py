@@ -35,7 +35,7 @@ from promotion_assets_tests.end_to_end.rolling_models import (
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 600.0
 NEW_CATEGORY = 9.0
 
 
@@ -198,16 +198,28 @@ class Site:
             *("--working-directory", str(REPOSITORY)),
         )
 
+    def told(self) -> str:
+        """Return what the sensors have said of late, and each step of a rollout until now."""
+        lines = [line for line in self.log("daemon").splitlines() if "__repository__" in line]
+        steps = [f"{s.version} {s.action} {s.reason}" for v in "23" for s in self.steps(v)]
+        return "\n".join([*lines[-15:], *steps])
+
     def log(self, name: str) -> str:
         """Return what a process has said."""
         return (self.folder / f"{name}.log").read_text()
 
 
-def until(happened: Callable[[], object], what: str, every: float = 0.2) -> None:
-    """Wait for something to happen, and fail where it does not in time."""
+def until(
+    happened: Callable[[], object],
+    what: str,
+    every: float = 0.2,
+    said: Callable[[], str] = lambda: "",
+) -> None:
+    """Wait for something to happen, and fail with what is ``said`` where it does not in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not happened():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS:.0f} s"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:.0f} s\n{said()}")
         time.sleep(every)
 
 

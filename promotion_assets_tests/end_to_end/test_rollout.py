@@ -45,16 +45,16 @@ def test_candidate_turns_bad_and_goes_then_a_good_one_becomes_champion(
 ) -> None:
     """One is taken back at a quarter and latched, the next goes the whole way; nobody helps."""
     site.approve("2")
-    until(lambda: share(site) == 2500, "a quarter of the traffic")
+    until(lambda: share(site) == 2500, "a quarter of the traffic", said=site.told)
     seen = len(customers.answers)
     time.sleep(2)
     customers.troubled = True
-    until(lambda: not site.state().rolling, "the rollback")
+    until(lambda: not site.state().rolling, "the rollback", said=site.told)
     rolled_back_to_champion(site, customers, seen)
 
     customers.troubled = False
     site.approve("3")
-    until(lambda: site.state().champions == {"default": "3"}, "the new champion")
+    until(lambda: site.state().champions == {"default": "3"}, "the new champion", said=site.told)
     state = site.state()
     assert state.stage("1") is Stage.ARCHIVED
     assert [s.action for s in site.steps("3")] == ["start", "advance", "bake", "complete"]
