@@ -1,27 +1,18 @@
-"""Others who write to the same model at the same moment, and whatever else comes in between."""
+"""Others who write to the same model at the same moment: who waits, who is told, who finishes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.decision.decide import Decision, Pins
-from promotion_assets.errors import (
-    Conflict,
-    IntegrityError,
-    Refusal,
-    TransitionRefused,
-    UsageError,
-)
+from promotion_assets.errors import Conflict, IntegrityError
 from promotion_assets.gates.contract import GateResult, Measurement, Outcome
-from promotion_assets.lifecycle.champions import champion_failed
-from promotion_assets.lifecycle.deviations import compare
-from promotion_assets.lifecycle.drill_events import is_journal, journal_of
 from promotion_assets.lifecycle.events import (
     AnyEvent,
     IntentAbandoned,
@@ -35,9 +26,7 @@ from promotion_assets.lifecycle.promotion import complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets.lifecycle.rollback import rollback
-from promotion_assets.lifecycle.rollouts import ending, segment_plan, standing, step_events
 from promotion_assets.lifecycle.stages import ModelState
-from promotion_assets.lifecycle.transitions import check_transition
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
     DATASET,
@@ -49,8 +38,6 @@ from promotion_assets_tests.ledgers import (
     facts,
     go_live,
     request,
-    shadow,
-    stage,
 )
 
 
@@ -298,151 +285,3 @@ def test_a_state_whose_decision_no_entry_holds_is_no_ledger(
     with pytest.raises(IntegrityError, match="no entry holds it") as caught:
         record_evaluation(Forgetful(ledger), registry, decision(clock))
     assert "promotion audit verify" in caught.value.next_step
-
-
-def test_the_steps_of_a_rollout_are_recorded_with_the_plan_that_they_change(
-    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
-) -> None:
-    """A hold keeps the plan and is one entry; an advance is two; the end tells the share left."""
-    with pytest.raises(TransitionRefused, match="it has no champion, so nothing is planned"):
-        segment_plan(ledger.state(MODEL), "default")
-    adopted(ledger, registry)
-    go_live(ledger, registry, "2", clock)
-
-    def step(action: Any, share: int) -> list[AnyEvent]:
-        return step_events(
-            ledger.state(MODEL),
-            "default",
-            action,
-            step=1,
-            share=share,
-            actor="ana",
-            reason="so",
-            at=clock(),
-            statistics={},
-        )
-
-    share = segment_plan(ledger.state(MODEL), "default").share
-    assert [event.kind for event in step("hold", share)] == ["ROLLOUT_STEP"]
-    planned, stepped = step("advance", 2500)
-    assert (planned.kind, stepped.kind) == ("TRAFFIC_PLANNED", "ROLLOUT_STEP")
-    ledger.append([planned, stepped])
-    before = ledger.state(MODEL)
-    assert segment_plan(before, "default").share == 2500
-
-    def story(old: ModelState, new: ModelState) -> list[AnyEvent]:
-        return ending(
-            old,
-            new,
-            "default",
-            "roll_back",
-            actor="guard",
-            reason="errors",
-            at=clock(),
-            statistics={},
-        )
-
-    after = rollback(ledger, registry, MODEL, actor="guard", reason="errors", story=story)
-    last: Any = after.rollout_steps["default"][-1]
-    assert (last.action, last.share_from, last.share_to) == ("roll_back", 2500, 0)
-    assert standing(after, "default") is None
-
-
-@pytest.mark.parametrize(
-    ("reported", "found", "said"),
-    [
-        (
-            {"champion_digest": "a" * 64},
-            {"champion_digest": "b" * 64},
-            "its shadow report holds it against another champion",
-        ),
-        (
-            {"rules_digest": "a" * 64},
-            {"shadow_rules": "b" * 64},
-            "the policy asks something else of a shadow by now",
-        ),
-    ],
-)
-def test_a_shadow_report_of_another_comparison_is_none(
-    ledger: DatabaseLedger,
-    registry: FakeRegistry,
-    clock: Clock,
-    reported: dict[str, str],
-    found: dict[str, str],
-    said: str,
-) -> None:
-    """Held against another champion, or by other rules, it lets nothing into Production."""
-    stage(ledger, registry, "2", clock)
-    ledger.append([shadow("2", **reported)])
-    asked = request("2", Stage.PRODUCTION)
-    with pytest.raises(Refusal, match=said):
-        check_transition(ledger.state(MODEL), asked, facts("2", **found), clock())
-
-
-@pytest.mark.parametrize(
-    ("cause", "reason", "said"),
-    [
-        ("withdrawn", " ", "no reason is given"),
-        ("rejected", "bad", "no reviewer has rejected it"),
-    ],
-)
-def test_a_version_is_put_away_for_a_reason_that_was_given(
-    ledger: DatabaseLedger,
-    registry: FakeRegistry,
-    clock: Clock,
-    cause: Literal["withdrawn", "rejected"],
-    reason: str,
-    said: str,
-) -> None:
-    """Neither without one, nor in the name of a reviewer who has said nothing."""
-    stage(ledger, registry, "2", clock)
-    asked = request("2", Stage.ARCHIVED, cause=cause, reason=reason)
-    with pytest.raises(Refusal, match=said):
-        check_transition(ledger.state(MODEL), asked, facts("2"), clock())
-
-
-def test_a_champion_that_nobody_ever_approved_is_reported_without_a_before(clock: Clock) -> None:
-    """One that was adopted has nothing to be held against."""
-    last = evaluated("2", clock, verdict="rejected", reason="AUC")
-    told = champion_failed("default", last, [])
-    assert (told.before_digest, told.inputs) == ("", ())
-    assert [(moved.name, moved.before) for moved in told.gates] == [("accuracy", None)]
-
-
-def test_a_live_version_that_the_registry_lacks_is_not_digested(
-    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
-) -> None:
-    """Nor is one that is not live: only what answers can be changed under the users."""
-    adopted(ledger, registry)
-    stage(ledger, registry, "2", clock)
-    ledger.append([evaluated("3", clock)])
-    registry.versions["3"] = MirroredVersion()
-    registry.deleted = {"2"}
-    asked: list[str] = []
-
-    def digest_of(version: str) -> str:
-        asked.append(version)
-        return digest(version)
-
-    compare(ledger.state(MODEL), registry.read_mirror(MODEL), digest_of)
-    assert asked == ["1"]
-
-
-def test_a_journal_of_drills_is_told_from_a_model() -> None:
-    """By its name alone, which no model can have."""
-    assert is_journal(journal_of(MODEL))
-    assert not is_journal(MODEL)
-
-
-def test_a_rejection_in_the_registry_does_not_undo_a_rollback(
-    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
-) -> None:
-    """A version that was deleted there is put away in the ledger all the same."""
-    adopted(ledger, registry)
-    go_live(ledger, registry, "2", clock)
-    registry.deleted = {"2"}
-    after = rollback(ledger, registry, MODEL, actor="ana", reason="errors")
-    assert after.champions == {"default": "1"}
-    assert after.intent is not None
-    with pytest.raises(UsageError):
-        finish(ledger, registry, after.intent)

@@ -8,12 +8,7 @@ import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.errors import TransitionRefused
-from promotion_assets.lifecycle.deviations import (
-    compare,
-    intent_deviations,
-    side_of,
-    versions_of,
-)
+from promotion_assets.lifecycle.deviations import compare, intent_deviations, side_of, versions_of
 from promotion_assets.lifecycle.events import (
     DeploymentConfirmed,
     Deviation,
@@ -39,6 +34,7 @@ from promotion_assets_tests.ledgers import (
     facts,
     request,
     shadow,
+    stage,
 )
 from promotion_assets_tests.lifecycle.events import adoption, live, planned, staged
 
@@ -203,3 +199,22 @@ def test_latches_that_are_not_there_and_ways_back_that_are_none_are_named(
         rollback(ledger, registry, MODEL, actor="ana", reason="errors", segment="eu")
     before = ledger.state(MODEL)
     assert rollback(ledger, registry, MODEL, actor="ana", reason="errors", rolling="2") == before
+
+
+def test_a_live_version_that_the_registry_lacks_is_not_digested(
+    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
+) -> None:
+    """Nor is one that is not live: only what answers can be changed under the users."""
+    adopted(ledger, registry)
+    stage(ledger, registry, "2", clock)
+    ledger.append([evaluated("3", clock)])
+    registry.versions["3"] = MirroredVersion()
+    registry.deleted = {"2"}
+    asked: list[str] = []
+
+    def digest_of(version: str) -> str:
+        asked.append(version)
+        return digest(version)
+
+    compare(ledger.state(MODEL), registry.read_mirror(MODEL), digest_of)
+    assert asked == ["1"]

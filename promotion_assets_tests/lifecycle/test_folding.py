@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from promotion_assets.errors import IntegrityError
+from promotion_assets.lifecycle.drill_events import is_journal, journal_of
 from promotion_assets.lifecycle.events import (
     AnyEvent,
     DeploymentConfirmed,
@@ -28,14 +29,7 @@ from promotion_assets.lifecycle.traffic import fitting_plan, new_salt, plan_even
 from promotion_assets.lifecycle.transitions import evidence_of
 from promotion_assets_tests.fakes import Clock
 from promotion_assets_tests.ledgers import MODEL, digest, evaluated, facts, request, shadow
-from promotion_assets_tests.lifecycle.events import (
-    adoption,
-    live,
-    moved,
-    planned,
-    staged,
-    step,
-)
+from promotion_assets_tests.lifecycle.events import adoption, live, moved, planned, staged, step
 
 
 def test_whoever_is_in_production_has_a_role_and_the_plan_fits(clock: Clock) -> None:
@@ -230,3 +224,9 @@ def test_evidence_names_what_there_is_and_nothing_else(clock: Clock) -> None:
         "shadow": "5" * 64,
         "review": "r",
     }
+
+
+def test_a_journal_of_drills_is_told_from_a_model() -> None:
+    """By its name alone, which no model can have."""
+    assert is_journal(journal_of(MODEL))
+    assert not is_journal(MODEL)

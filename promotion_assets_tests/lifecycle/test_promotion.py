@@ -1,17 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.errors import (
-    Conflict,
-    IntegrityError,
-    RegistryUnreachable,
-    TransitionRefused,
-)
-from promotion_assets.lifecycle.events import Stage, StageChanged
+from promotion_assets.errors import Conflict, IntegrityError, RegistryUnreachable, TransitionRefused
+from promotion_assets.lifecycle.events import AnyEvent, Stage, StageChanged
 from promotion_assets.lifecycle.intents import finish
 from promotion_assets.lifecycle.promotion import adopt, complete_rollout, promote
+from promotion_assets.lifecycle.rollback import rollback
+from promotion_assets.lifecycle.rollouts import ending, segment_plan, standing, step_events
+from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
     MODEL,
@@ -242,3 +242,51 @@ def test_the_ledger_itself_refuses_an_impossible_stage_change(
                 ]
             )
     assert ledger.head().size == 0
+
+
+def test_the_steps_of_a_rollout_are_recorded_with_the_plan_that_they_change(
+    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
+) -> None:
+    """A hold keeps the plan and is one entry; an advance is two; the end tells the share left."""
+    with pytest.raises(TransitionRefused, match="it has no champion, so nothing is planned"):
+        segment_plan(ledger.state(MODEL), "default")
+    adopted(ledger, registry)
+    go_live(ledger, registry, "2", clock)
+
+    def step(action: Any, share: int) -> list[AnyEvent]:
+        return step_events(
+            ledger.state(MODEL),
+            "default",
+            action,
+            step=1,
+            share=share,
+            actor="ana",
+            reason="so",
+            at=clock(),
+            statistics={},
+        )
+
+    share = segment_plan(ledger.state(MODEL), "default").share
+    assert [event.kind for event in step("hold", share)] == ["ROLLOUT_STEP"]
+    planned, stepped = step("advance", 2500)
+    assert (planned.kind, stepped.kind) == ("TRAFFIC_PLANNED", "ROLLOUT_STEP")
+    ledger.append([planned, stepped])
+    before = ledger.state(MODEL)
+    assert segment_plan(before, "default").share == 2500
+
+    def story(old: ModelState, new: ModelState) -> list[AnyEvent]:
+        return ending(
+            old,
+            new,
+            "default",
+            "roll_back",
+            actor="guard",
+            reason="errors",
+            at=clock(),
+            statistics={},
+        )
+
+    after = rollback(ledger, registry, MODEL, actor="guard", reason="errors", story=story)
+    last: Any = after.rollout_steps["default"][-1]
+    assert (last.action, last.share_from, last.share_to) == ("roll_back", 2500, 0)
+    assert standing(after, "default") is None

@@ -119,3 +119,11 @@ def test_a_failing_champion_is_told_once_a_decision_with_what_moved(
         assert [(m.name, m.before, m.after) for m in event.inputs] == [("dataset", DATASET, "e")]
         ledger.append([event])
         assert list(unreported(ledger.state(MODEL))) == []
+
+
+def test_a_champion_that_nobody_ever_approved_is_reported_without_a_before(clock: Clock) -> None:
+    """One that was adopted has nothing to be held against."""
+    last = evaluated("2", clock, verdict="rejected", reason="AUC")
+    told = champion_failed("default", last, [])
+    assert (told.before_digest, told.inputs) == ("", ())
+    assert [(moved.name, moved.before) for moved in told.gates] == [("accuracy", None)]

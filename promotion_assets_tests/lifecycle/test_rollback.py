@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.errors import RegistryUnreachable, TransitionRefused
+from promotion_assets.errors import RegistryUnreachable, TransitionRefused, UsageError
 from promotion_assets.lifecycle.events import Stage
+from promotion_assets.lifecycle.intents import finish
 from promotion_assets.lifecycle.promotion import complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
@@ -180,3 +181,17 @@ def test_a_latch_holds_until_a_person_clears_it(
     assert not ledger.state(MODEL).latches
     with pytest.raises(TransitionRefused, match="not latched"):
         clear_latch(ledger, MODEL, digest("2"), actor="bo", reason="again")
+
+
+def test_a_rejection_in_the_registry_does_not_undo_a_rollback(
+    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
+) -> None:
+    """A version that was deleted there is put away in the ledger all the same."""
+    adopted(ledger, registry)
+    go_live(ledger, registry, "2", clock)
+    registry.deleted = {"2"}
+    after = rollback(ledger, registry, MODEL, actor="ana", reason="errors")
+    assert after.champions == {"default": "1"}
+    assert after.intent is not None
+    with pytest.raises(UsageError):
+        finish(ledger, registry, after.intent)

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.errors import TransitionRefused
+from promotion_assets.errors import Refusal, TransitionRefused
 from promotion_assets.lifecycle.events import DigestLatched, Stage
 from promotion_assets.lifecycle.fold import fold
 from promotion_assets.lifecycle.promotion import adopt
@@ -291,3 +291,56 @@ def test_a_segment_needs_a_decision_of_its_own(clock: Clock) -> None:
         facts("2"),
         clock(),
     )
+
+
+@pytest.mark.parametrize(
+    ("reported", "found", "said"),
+    [
+        (
+            {"champion_digest": "a" * 64},
+            {"champion_digest": "b" * 64},
+            "its shadow report holds it against another champion",
+        ),
+        (
+            {"rules_digest": "a" * 64},
+            {"shadow_rules": "b" * 64},
+            "the policy asks something else of a shadow by now",
+        ),
+    ],
+)
+def test_a_shadow_report_of_another_comparison_is_none(
+    ledger: DatabaseLedger,
+    registry: FakeRegistry,
+    clock: Clock,
+    reported: dict[str, str],
+    found: dict[str, str],
+    said: str,
+) -> None:
+    """Held against another champion, or by other rules, it lets nothing into Production."""
+    stage(ledger, registry, "2", clock)
+    ledger.append([shadow("2", **reported)])
+    asked = request("2", Stage.PRODUCTION)
+    with pytest.raises(Refusal, match=said):
+        check_transition(ledger.state(MODEL), asked, facts("2", **found), clock())
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "said"),
+    [
+        ("withdrawn", " ", "no reason is given"),
+        ("rejected", "bad", "no reviewer has rejected it"),
+    ],
+)
+def test_a_version_is_put_away_for_a_reason_that_was_given(
+    ledger: DatabaseLedger,
+    registry: FakeRegistry,
+    clock: Clock,
+    cause: Literal["withdrawn", "rejected"],
+    reason: str,
+    said: str,
+) -> None:
+    """Neither without one, nor in the name of a reviewer who has said nothing."""
+    stage(ledger, registry, "2", clock)
+    asked = request("2", Stage.ARCHIVED, cause=cause, reason=reason)
+    with pytest.raises(Refusal, match=said):
+        check_transition(ledger.state(MODEL), asked, facts("2"), clock())
