@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from promotion_assets.errors import AccessRefused, PromotionError, Refusal, Unreachable, UsageError
 from promotion_assets.review.web.forms import body_of
+from promotion_assets.serving.web.refusals import not_served
 
 STATUS: tuple[tuple[type[PromotionError], int], ...] = (
     (AccessRefused, 401),
@@ -86,16 +88,26 @@ def webhook_app(ear: Callable[[], Ear]) -> FastAPI:
     @app.exception_handler(PromotionError)
     def told(_: Request, error: Any) -> Response:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        return JSONResponse(
-            {"doing": error.doing, "problem": error.problem, "next": error.next_step},
-            status_code=status,
-        )
+        return _refused(error, status)
+
+    @app.exception_handler(HTTPException)
+    def unknown(request: Request, error: Any) -> Response:
+        next_step = "see docs/notifications.md for the addresses and what each of them takes"
+        said = not_served(request, error, next_step)
+        return _refused(said, said.status, error.headers)
 
     return app
 
 
 def _headers(request: Request) -> Mapping[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _refused(
+    error: PromotionError, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    content = {"doing": error.doing, "problem": error.problem, "next": error.next_step}
+    return JSONResponse(content, status, headers)
 
 
 def _said(word: str) -> Response:

@@ -1,21 +1,27 @@
 """``POST /outcomes``: what became of requests, told to the server that answered them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from promotion_assets.errors import RequestRefused, StorageUnreachable
+from promotion_assets.errors import PromotionError, RequestRefused, StorageUnreachable
 from promotion_assets.serving.events import EventStore
-from promotion_assets.serving.outcome_access import OutcomeAccess
+from promotion_assets.serving.outcome_access import DOING, OutcomeAccess
 from promotion_assets.serving.outcomes import OutcomeRules, Told, accept
+from promotion_assets.serving.web.refusals import refusal
 
 MOST_OUTCOMES = 10_000
 MOST_BYTES = 8 * 1024**2
 MOST_PROBLEMS = 10
+FORM = (
+    'send {"outcomes": [{"request_id": "…", "label": …}]}, '
+    f'each with "observed_at" if it is known, at most {MOST_OUTCOMES} at once'
+)
 
 
 class Outcome(BaseModel):
@@ -49,24 +55,30 @@ def outcome_routes(
     router = APIRouter(tags=["outcomes"])
 
     @router.post("/outcomes")
-    async def _tell(request: Request) -> dict[str, Any]:
+    async def _tell(request: Request) -> Response:
         """Write down what became of requests."""
         try:
             access.check(request.headers, request.client.host if request.client else "")
-        except RequestRefused as error:
-            asks = {"WWW-Authenticate": 'Bearer realm="outcomes"'} if error.status == 401 else {}
-            raise HTTPException(error.status, str(error), headers=asks) from error
-        body = _read(await _body(request))
-        told = [Told(one.request_id, one.label, one.observed_at) for one in body.outcomes]
-        try:
+            body = _read(await _body(request))
+            told = [Told(one.request_id, one.label, one.observed_at) for one in body.outcomes]
             # It waits for the database, and so it runs in a thread of its own.
             found = await run_in_threadpool(accept, store, rules, told, clock())
-        except StorageUnreachable as error:
-            # The same body again completes what was begun.
-            raise HTTPException(503, str(error), headers={"Retry-After": "5"}) from error
-        return vars(found)
+        except (RequestRefused, StorageUnreachable) as error:
+            return refusal(error, _headers(error))
+        return JSONResponse(vars(found))
 
     return router
+
+
+def _headers(error: PromotionError) -> Mapping[str, str]:
+    if isinstance(error, StorageUnreachable):
+        # The same body again completes what was begun.
+        return {"Retry-After": "5"}
+    if isinstance(error, RequestRefused) and error.status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="outcomes"'}
+    if isinstance(error, RequestRefused) and error.status == 413:
+        return {"Connection": "close"}
+    return {}
 
 
 async def _body(request: Request) -> bytes:
@@ -74,10 +86,11 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise HTTPException(
+            raise RequestRefused(
+                DOING,
+                f"the body has more than {MOST_BYTES // 1024**2} MiB",
+                "send the outcomes in parts",
                 413,
-                f"a body has at most {MOST_BYTES // 1024**2} MiB; send the outcomes in parts",
-                headers={"Connection": "close"},
             )
     return bytes(body)
 
@@ -86,5 +99,12 @@ def _read(body: bytes) -> Outcomes:
     try:
         return Outcomes.model_validate_json(body)
     except ValidationError as error:
+        # What was sent is not repeated: a label may be nobody else's business.
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise HTTPException(422, found[:MOST_PROBLEMS]) from error
+        said = [
+            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"])))
+            for one in found[:MOST_PROBLEMS]
+        ]
+        if len(found) > MOST_PROBLEMS:
+            said.append(f"and {len(found) - MOST_PROBLEMS} more")
+        raise RequestRefused(DOING, "; ".join(said), FORM, 422) from error

@@ -20,6 +20,11 @@ class Answer(NamedTuple):
     status: int
     body: bytes
 
+    @property
+    def json(self) -> Any:
+        """Its content."""
+        return json.loads(self.body)
+
 
 class Caller:
     """Asks one application."""
@@ -108,18 +113,12 @@ def merged(given: Headers, own: Headers) -> list[tuple[bytes, bytes]]:
     return [*given, *((name, value) for name, value in own if name not in names)]
 
 
-def well_answered(answer: Answer, *, in_one: bool = False) -> None:
-    """Hold an answer to be one: done, or refused in three parts, and never a defect.
-
-    Args:
-        in_one: whether a refusal may be one text, or a list of what is wrong with each field.
-    """
+def well_answered(answer: Answer) -> None:
+    """Hold an answer to be one: done, or refused in three parts, and never a defect."""
     holds(200 <= answer.status < 500, f"{answer.status}: {answer.body[:300]!r}")
     if answer.status < 300:
         return
-    said = json.loads(answer.body)
-    if in_one and said.get("detail"):
-        return
+    said = answer.json
     parts = next((p for p in THREE_PARTS if p <= said.keys()), None)
     holds(parts, f"{answer.status} without its three parts: {answer.body[:300]!r}")
     holds(all(said[part].strip() for part in parts or ()), f"an empty part: {said}")

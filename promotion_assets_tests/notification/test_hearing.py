@@ -331,6 +331,21 @@ def test_a_part_that_is_away_is_said_to_be_down(world: World) -> None:
     assert found["promotion_heard_total{from=mlflow,result=UsageError}"] == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "problem"),
+    [("/mlflows", 404, "nothing is found at /mlflows"), ("/mlflow", 405, "/mlflow takes no GET")],
+)
+def test_an_address_that_is_none_is_refused_in_three_parts(
+    url: str, path: str, status: int, problem: str
+) -> None:
+    """Also by the framework, whose own words would have another form."""
+    answer = requests.get(f"{url}{path}", timeout=30)
+    assert answer.status_code == status
+    said = answer.json()
+    assert set(said) == {"doing", "problem", "next"}
+    assert said["problem"] == problem
+
+
 def test_the_dashboard_asks_for_metrics_that_exist(world: World, url: str, hook: Receiver) -> None:
     """Every name in the dashboard and in the documentation is one that /metrics gives."""
     repository = Path(__file__).parents[2]

@@ -258,6 +258,16 @@ def test_a_flood_fills_no_disk_and_locks_out_its_own_source_alone(world: World) 
     assert access.store.attempts(EVERYWHERE, since) == 1
 
 
+def test_an_address_that_is_none_is_said_on_a_page(page: tuple[World, str]) -> None:
+    """Whoever follows a broken link reads what is wrong and where the queue is, and no JSON."""
+    _, url = page
+    answer = requests.get(f"{url}/models/nothing-here", timeout=T)
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "nothing is found at /models/nothing-here" in answer.text
+    assert "To the queue" in answer.text
+
+
 def test_what_slack_signed_and_cannot_be_read_is_refused(page: tuple[World, str]) -> None:
     """Unsigned bodies are not parsed at all; nothing answers a request that is not a POST."""
     _, url = page

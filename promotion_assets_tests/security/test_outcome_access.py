@@ -82,6 +82,7 @@ def test_outcomes_without_the_token_are_refused(log: EventLog, given: str) -> No
     assert status == 401
     assert headers["WWW-Authenticate"] == 'Bearer realm="outcomes"'
     assert TOKEN.encode() not in body
+    assert json.loads(body)["error_code"] == "UNAUTHENTICATED"
     assert labels(log) == 0
 
 
@@ -103,7 +104,7 @@ def test_a_server_that_others_reach_takes_no_outcomes_without_a_token(
     """Forgetting the token opens nothing: not even to a proxy beside the server."""
     status, _, body = told(log, {}, {}, host=host)
     assert status == 403
-    assert VARIABLE.encode() in body
+    assert VARIABLE in json.loads(body)["next_step"]
     assert labels(log) == 0
 
 
@@ -146,7 +147,10 @@ def test_outcomes_that_exhaust_memory_are_not_read(
 ) -> None:
     """A body beyond the limit is refused while it comes in, a deep or wide one when parsed."""
     monkeypatch.setattr(routes, "MOST_BYTES", 1000)
-    assert told(log, {}, {}, body=b" " * 100_000)[0] == 413
+    status, headers, said = told(log, {}, {}, body=b" " * 100_000)
+    assert status == 413
+    assert headers["Connection"] == "close"
+    assert json.loads(said)["doing"] == "telling outcomes"
     monkeypatch.undo()
     deep = b'{"outcomes": [{"request_id": "r", "label": ' + b"[" * 100_000
     assert told(log, {}, {}, body=deep)[0] == 422

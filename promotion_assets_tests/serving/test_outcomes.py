@@ -273,9 +273,23 @@ def test_a_server_takes_outcomes(world: World, url: str) -> None:
     ],
 )
 def test_a_body_of_another_form_is_refused(url: str, world: World, body: Any) -> None:
-    """Nothing of it is written, and the answer is the caller's fault."""
-    assert requests.post(url, data=json.dumps(body), timeout=30).status_code == 422
+    """Nothing of it is written, and the answer says in three parts what its caller did wrong."""
+    answer = requests.post(url, data=json.dumps(body), timeout=30)
+    assert answer.status_code == 422
+    said = answer.json()
+    assert said["doing"] == "telling outcomes"
+    assert '{"outcomes": [{"request_id": "…", "label": …}]}' in said["next_step"]
+    assert said["message"] == f"{said['doing']}: {said['error']}. Next: {said['next_step']}"
     assert world.labels() == {}
+
+
+def test_what_is_wrong_is_named_by_its_place_and_no_more_than_ten_times(url: str) -> None:
+    """Of a body that is wrong all over, the first places are told, and how many more there are."""
+    body = {"outcomes": [{"request_id": "r", "label": 1}, *({"request_id": ""},) * 12]}
+    said = requests.post(url, json=body, timeout=30).json()["error"]
+    assert said.startswith("outcomes.1.request_id: String should have at least 1 character; ")
+    assert said.count("outcomes.") == 10
+    assert said.endswith("; and 14 more")
 
 
 def test_a_log_that_does_not_answer_asks_to_come_again(world: World) -> None:
@@ -290,3 +304,4 @@ def test_a_log_that_does_not_answer_asks_to_come_again(world: World) -> None:
         answer = requests.post(f"http://127.0.0.1:{port}/outcomes", json=body, timeout=30)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
+    assert answer.json()["error"] == "it is gone"

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, RedirectResponse
+from starlette.exceptions import HTTPException
 
 from promotion_assets.errors import (
     AccessRefused,
@@ -38,6 +39,7 @@ from promotion_assets.review.web.visitors import (
     source_of,
     visitor_of,
 )
+from promotion_assets.serving.web.refusals import not_served
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -261,6 +263,13 @@ def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
             desk().access.failed(source_of(request), error.problem, "request_refused")
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         return page("error.html", None, status=status, error=error)
+
+    @app.exception_handler(HTTPException)
+    def unknown(request: Request, error: Any) -> Response:
+        said = not_served(request, error, "go on from the queue")
+        answer = page("error.html", None, status=said.status, error=said)
+        answer.headers.update(error.headers or {})
+        return answer
 
 
 def _guard(answer: Response, settings: WebSettings) -> Response:

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from promotion_assets.errors import PromotionError, Refusal, RequestRefused, Unreachable, UsageError
 from promotion_assets.serving.follower import Follower
 from promotion_assets.serving.tracing import RequestTracer
 from promotion_assets.serving.web.asking import (
@@ -21,17 +20,12 @@ from promotion_assets.serving.web.asking import (
     Receive,
     Scope,
     Send,
-    error_content,
 )
 from promotion_assets.serving.web.health import facts_of, metadata_of, readiness
+from promotion_assets.serving.web.refusals import add_refusals
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 THREADS = 8
-STATUS: tuple[tuple[type[PromotionError], int], ...] = (
-    (UsageError, 400),
-    (Refusal, 409),
-    (Unreachable, 503),
-)
 
 
 def create_app(
@@ -80,14 +74,7 @@ def create_app(
     _add_open_inference(app, follower)
     for router in routers:
         app.include_router(router)
-
-    @app.exception_handler(PromotionError)
-    def told(_: Request, error: Any) -> Response:
-        status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        status = error.status if isinstance(error, RequestRefused) else status
-        content = error_content(error, status)
-        return Response(content, status_code=status, media_type="application/json")
-
+    add_refusals(app)
     return app
 
 

@@ -19,6 +19,7 @@ from promotion_assets.serving.engine import Ask, Engine, Reply
 from promotion_assets.serving.model import ModelFailed
 from promotion_assets.serving.payload import DOING, Payload, read_inference, read_invocation
 from promotion_assets.serving.tracing import RequestTracer
+from promotion_assets.serving.web.refusals import error_content
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ REQUEST_IDS = (b"x-promotion-request-id", b"x-request-id")
 UNIT, SEGMENT = b"x-promotion-unit", b"x-promotion-segment"
 ATTRIBUTE = b"x-promotion-attribute-"
 JSON = b"application/json"
-ERROR_CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 
 
 class Dialect(Protocol):
@@ -232,18 +232,6 @@ async def respond_error(send: Send, error: PromotionError, status: int, request_
         # Whatever is still on its way is not read as another request.
         headers.append((b"connection", b"close"))
     await respond(send, status, error_content(error, status), headers)
-
-
-def error_content(error: PromotionError, status: int) -> bytes:
-    """Return an error as JSON."""
-    content = {
-        "error_code": ERROR_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"),
-        "message": str(error),
-        "error": error.problem,
-        "doing": error.doing,
-        "next_step": error.next_step,
-    }
-    return json.dumps(content).encode()
 
 
 def _named(reply: Reply) -> list[tuple[bytes, bytes]]:
