@@ -1,74 +1,27 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.audit.answers import RECOMPUTED
-from promotion_assets.audit.bundle import MANIFEST_TYPE, export_bundle
-from promotion_assets.audit.bundle_verify import BundleVerification, verify_bundle
-from promotion_assets.audit.checkpoint import Checkpointer
+from promotion_assets.audit.bundle_verify import verify_bundle
 from promotion_assets.audit.regulation import ROWS, table
-from promotion_assets.canonical import canonical_json
-from promotion_assets.decision.decide import decide, pins_of
 from promotion_assets.errors import EvidenceMissing, StorageUnreachable, UsageError
-from promotion_assets.evaluation.evidence import Evidence
 from promotion_assets.evaluation.scores import ScoringFailure
-from promotion_assets.gates.catalogue import run_gate, settings_for
-from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets_tests import evidence as made
+from promotion_assets_tests.audit.bundles import KEYS, Edit, changed, export, judged, listed_anew
 from promotion_assets_tests.fakes import Clock, FakeRegistry
-from promotion_assets_tests.ledgers import MODEL, SIGNER, adopted, evaluated, new_ledger
-
-KEYS = [SIGNER.public_key]
-Edit = Callable[[dict[str, bytes]], None]
-
-
-def judged(ledger: DatabaseLedger, clock: Clock, **changes: Any) -> Evidence:
-    """Judge version 2 by its answers, for real, and record the decision."""
-    policy = made.policy(
-        gates={
-            "accuracy": {"minimum": 0.7},
-            "fairness": {},
-            "calibration": {},
-            "schema": {},
-        }
-    )
-    evidence = made.evidence(policy=policy, **changes)
-    results = [
-        run_gate(gate, evidence, settings, clock)
-        for gate, settings in settings_for(policy).values()
-    ]
-    decision = decide(
-        results,
-        policy,
-        model=MODEL,
-        version="2",
-        pins=pins_of(evidence, "0.1.0", {"python": "3.11"}),
-        decided_at=clock(),
-    )
-    record_evaluation(ledger, FakeRegistry(), decision)
-    return evidence
-
-
-def export(ledger: DatabaseLedger, clock: Clock, target: Path, evidence: Evidence | None) -> Path:
-    """Publish a checkpoint and export version 2."""
-    published = Checkpointer(ledger, SIGNER, []).publish()
-    return export_bundle(
-        ledger, SIGNER, published, MODEL, "2", target, clock(), evidence=evidence
-    ).path
+from promotion_assets_tests.ledgers import adopted, evaluated, new_ledger
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +37,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = export(ledger, clock, folder / "out" / "bundle.zip", evidence)
     ledger.close()
     return path
-
-
-def changed(bundle: Path, target: Path, edit: Edit) -> BundleVerification:
-    """Verify a copy of the bundle in which somebody has changed something."""
-    with zipfile.ZipFile(bundle) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    edit(files)
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return verify_bundle(target, KEYS)
-
-
-def listed_anew(files: dict[str, bytes], signer: CryptoSigner = SIGNER) -> None:
-    """Sign the manifest over the files as they are now, as only the key's owner can."""
-    manifest = json.loads(files["manifest.json"])
-    others = {n: d for n, d in files.items() if not n.startswith("manifest")}
-    manifest["files"] = {n: hashlib.sha256(d).hexdigest() for n, d in sorted(others.items())}
-    files["manifest.json"] = canonical_json(manifest)
-    envelope = Envelope(files["manifest.json"], MANIFEST_TYPE, {})
-    envelope.sign(signer)
-    files["manifest.dsse.json"] = canonical_json(envelope.to_dict())
 
 
 def test_a_bundle_is_valid_and_its_statistics_come_out_again(bundle: Path) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from securesystemslib.dsse import Envelope
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.audit import bundle_verify
@@ -25,61 +21,27 @@ from promotion_assets.audit.answers import (
     recompute_tally,
     tally_of,
 )
-from promotion_assets.audit.bundle import MANIFEST_TYPE, export_bundle
+from promotion_assets.audit.bundle import export_bundle
 from promotion_assets.audit.bundle_verify import verify_bundle
-from promotion_assets.audit.checkpoint import Checkpoint, Checkpointer, read_checkpoint
-from promotion_assets.audit.entries import Entry, recorded_of
-from promotion_assets.audit.explain import explain, explain_at, sentence
-from promotion_assets.audit.explain_text import render, render_at
-from promotion_assets.audit.merkle import leaf_hash, root_of
-from promotion_assets.audit.note import sign_note
-from promotion_assets.audit.shadow_words import shadow_lines, shadow_problems
-from promotion_assets.canonical import canonical_json, digest_of
-from promotion_assets.decision.decide import Decision, decide, pins_of
-from promotion_assets.errors import IntegrityError, UsageError
+from promotion_assets.audit.checkpoint import Checkpointer
+from promotion_assets.errors import UsageError
 from promotion_assets.evaluation.evidence import Evidence
-from promotion_assets.gates.catalogue import run_gate, settings_for
-from promotion_assets.lifecycle.events import RolloutStepped
-from promotion_assets.lifecycle.record import record_evaluation
 from promotion_assets_tests import evidence as made
-from promotion_assets_tests.audit.test_bundle import changed, export, judged, listed_anew
-from promotion_assets_tests.audit.test_copy_proof import STRANGER
-from promotion_assets_tests.audit.test_shadow_words import entry as shadow_entry
-from promotion_assets_tests.fakes import Clock, FakeRegistry
-from promotion_assets_tests.large_rows import Large, large
-from promotion_assets_tests.ledgers import (
-    MODEL,
-    SIGNER,
-    adopted,
-    evaluated,
-    go_live,
-    new_ledger,
-    shadow,
+from promotion_assets_tests.audit.attacks import STRANGER
+from promotion_assets_tests.audit.bundles import (
+    KEYS,
+    Edit,
+    Files,
+    changed,
+    decided,
+    export,
+    judged,
+    listed_anew,
+    recorded,
 )
-
-KEYS = [SIGNER.public_key]
-
-
-def decided(evidence: Evidence, clock: Clock) -> Decision:
-    """Judge the evidence by its policy's gates, for real."""
-    results = [
-        run_gate(gate, evidence, settings, clock)
-        for gate, settings in settings_for(evidence.policy).values()
-    ]
-    return decide(
-        results,
-        evidence.policy,
-        model=MODEL,
-        version="2",
-        pins=pins_of(evidence, "0.1.0", {"python": "3.11"}),
-        decided_at=clock(),
-    )
-
-
-def recorded(ledger: DatabaseLedger, evidence: Evidence, clock: Clock) -> Evidence:
-    """Judge the evidence and write the decision into the ledger."""
-    record_evaluation(ledger, FakeRegistry(), decided(evidence, clock))
-    return evidence
+from promotion_assets_tests.fakes import Clock
+from promotion_assets_tests.large_rows import Large, large
+from promotion_assets_tests.ledgers import MODEL, SIGNER, new_ledger, shadow
 
 
 def three_classes() -> Evidence:
@@ -228,54 +190,43 @@ def test_a_bundle_holds_nothing_that_is_newer_than_its_checkpoint(
     assert (found.valid, found.entries) == (True, made_of.entries)
 
 
-Files = dict[str, bytes]
-
-
-def _signed(files: Files, kind: str = MANIFEST_TYPE, **changes: Any) -> None:
-    """Sign the manifest with some changes, under a type."""
-    manifest = json.loads(files["manifest.json"])
-    others = {n: d for n, d in files.items() if not n.startswith("manifest")}
-    manifest["files"] = {n: hashlib.sha256(d).hexdigest() for n, d in sorted(others.items())}
-    files["manifest.json"] = canonical_json(manifest | changes)
-    envelope = Envelope(files["manifest.json"], kind, {})
-    envelope.sign(SIGNER)
-    files["manifest.dsse.json"] = canonical_json(envelope.to_dict())
-
-
 def _other_ledger(files: Files) -> None:
     said = json.loads(files["manifest.json"])["ledger"]
-    _signed(files, ledger=said | {"size": said["size"] + 1})
+    listed_anew(files, ledger=said | {"size": said["size"] + 1})
 
 
 def _swapped(files: Files) -> None:
     """Give an entry the number of another."""
     (name,) = (n for n in files if n.startswith("entries/"))
     files["entries/000000000009.json"] = files.pop(name)
-    _signed(files, entries=[9])
+    listed_anew(files, entries=[9])
 
 
 def _without_answers(files: Files) -> None:
     del files["answers.parquet"]
-    _signed(files)
+    listed_anew(files)
 
 
 def _other_candidate(files: Files) -> None:
     context = json.loads(files["evidence.json"])
     context["candidate"]["artifact"]["digest"] = "0" * 64
     files["evidence.json"] = json.dumps(context).encode()
-    _signed(files)
+    listed_anew(files)
 
 
-MISFITS: list[tuple[Callable[[Files], None], str]] = [
-    (lambda files: _signed(files, "text/plain"), "its manifest is not the one that was signed"),
+MISFITS: list[tuple[Edit, str]] = [
+    (
+        lambda files: listed_anew(files, kind="text/plain"),
+        "its manifest is not the one that was signed",
+    ),
     (
         lambda files: files.update({"manifest.json": b"{}"}),
         "its manifest is not the one that was signed",
     ),
-    (lambda files: _signed(files, format="v9"), "its format 'v9' is not known to this release"),
-    (lambda files: _signed(files, model="churn"), "entry 1 was signed as something else"),
+    (lambda files: listed_anew(files, format="v9"), "its format 'v9' is not known to this release"),
+    (lambda files: listed_anew(files, model="churn"), "entry 1 was signed as something else"),
     (_swapped, "entry 9 was signed as something else"),
-    (lambda files: _signed(files, entries=[]), "it has no decision"),
+    (lambda files: listed_anew(files, entries=[]), "it has no decision"),
     (_other_ledger, "its checkpoint is not the one in the manifest"),
     (_other_candidate, "the candidate in evidence.json is not the one that was judged"),
 ]
@@ -321,92 +272,3 @@ def test_an_archive_that_is_too_big_or_says_a_name_twice_is_not_read(
     monkeypatch.setattr(bundle_verify, "MOST_BYTES", 1000)
     with pytest.raises(UsageError, match="it unpacks to more than"):
         verify_bundle(bundle)
-
-
-def test_a_checkpoint_of_another_ledger_is_named(ledger: DatabaseLedger, clock: Clock) -> None:
-    """It is well formed and signed by the right key, and still not of this ledger."""
-    ledger.append([evaluated("2", clock)])
-    head = Checkpointer(ledger, SIGNER, []).publish().checkpoint
-    note = sign_note(Checkpoint(head.size, head.root, "other/ledger").text(), "other", SIGNER)
-    with pytest.raises(IntegrityError, match="it is of the ledger 'other/ledger' and not of"):
-        read_checkpoint(note, KEYS)
-
-
-def test_a_known_kind_of_event_without_its_fields_is_malformed(
-    ledger: DatabaseLedger, clock: Clock
-) -> None:
-    """It is not told as one that a newer release has written."""
-    ledger.append([evaluated("2", clock)])
-    (entry,) = ledger.entries()
-    said = json.loads(Envelope.from_dict(json.loads(entry.envelope)).payload)
-    del said["predicate"]["event"]["verdict"]
-    envelope = Envelope(canonical_json(said), "application/vnd.in-toto+json", {})
-    envelope.sign(SIGNER)
-    data = canonical_json(envelope.to_dict())
-    broken = Entry(1, "", 0, "", "", leaf_hash(data).hex(), data)
-    with pytest.raises(IntegrityError, match="its predicate is not an event of a known kind"):
-        recorded_of(broken)
-
-
-def test_a_version_that_was_never_evaluated_is_explained_as_pending(
-    ledger: DatabaseLedger,
-) -> None:
-    """One that was adopted has no checks, no dataset and no champion, and the page says so."""
-    adopted(ledger, FakeRegistry())
-    found = explain(ledger, MODEL, "1")
-    assert (found["verdict"], found["reason"]) == ("pending", "not evaluated yet")
-    assert (found["checks"], found["evaluation_dataset"], found["champion"]) == ([], None, None)
-    page = render(found)
-    assert "version 1: pending, stage Production" in page
-
-
-def test_what_rolled_out_beside_an_adopted_champion_is_on_the_page_of_that_day(
-    ledger: DatabaseLedger, clock: Clock
-) -> None:
-    """The champion has no decision to show, and the other version is named."""
-    registry = FakeRegistry()
-    adopted(ledger, registry)
-    go_live(ledger, registry, "2", clock)
-    page = render_at(explain_at(ledger, MODEL, clock()))
-    assert "version 2 was rolling out beside it" in page
-    assert "its decision" not in page
-
-
-def test_a_step_of_a_rollout_is_said_as_an_event(clock: Clock) -> None:
-    """In the timeline it reads as on the page of the rollout."""
-    step = RolloutStepped(
-        model=MODEL,
-        version="2",
-        actor="ana",
-        action="advance",
-        share_from=500,
-        share_to=2500,
-        reason="it held",
-        step=1,
-        generation=3,
-        at=clock(),
-    )
-    assert sentence(step) == "rollout of version 2 goes from 5 % to 25 %: it held"
-
-
-def test_an_empty_ledger_has_the_head_that_the_standard_gives_it() -> None:
-    """RFC 6962: the hash of nothing."""
-    assert root_of([]) == hashlib.sha256(b"").digest()
-
-
-def test_a_shadow_report_without_pairs_or_of_another_form_is_told(
-    ledger: DatabaseLedger,
-) -> None:
-    """No span of time is made up, and what cannot be read is a problem and not a line."""
-    event = shadow_entry()
-    report = {**event.report, "first": None, "last": None, "pairs": 0}
-    lines = list(shadow_lines({"report": report}))
-    assert lines
-    assert not any("with champion" in line for line in lines)
-    strange = {"numbers": [1, 2]}
-    assert list(shadow_lines({"report": strange})) == []
-    changes = {"report": strange, "report_digest": digest_of(strange)}
-    ledger.append([shadow("3"), event.model_copy(update=changes)])
-    assert list(shadow_problems(list(ledger.events(MODEL)))) == [
-        "entry 2: the shadow report is not of a form that this release knows"
-    ]

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from securesystemslib.signer import CryptoSigner
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.audit.checkpoint import Checkpointer, FilePlace, read_checkpoint
+from promotion_assets.audit.checkpoint import Checkpoint, Checkpointer, FilePlace, read_checkpoint
 from promotion_assets.audit.note import open_note, sign_note
 from promotion_assets.audit.verify import verify
 from promotion_assets.errors import IntegrityError, StorageUnreachable
+from promotion_assets_tests.audit.attacks import STRANGER
 from promotion_assets_tests.fakes import Clock
 from promotion_assets_tests.ledgers import SIGNER, evaluated, new_ledger
 
 KEYS = [SIGNER.public_key]
-STRANGER = CryptoSigner(Ed25519PrivateKey.generate())
 
 
 @dataclass(frozen=True)
@@ -191,3 +189,12 @@ def test_every_checkpoint_is_compared_at_its_own_size(
     (cut,) = verify(ledger.entries(), KEYS, [notes[0], longer]).problems
     assert (cut.kind, cut.sequence) == ("truncated", 3)
     assert "signed over 3 entries and there are 2" in cut.what
+
+
+def test_a_checkpoint_of_another_ledger_is_named(ledger: DatabaseLedger, clock: Clock) -> None:
+    """It is well formed and signed by the right key, and still not of this ledger."""
+    ledger.append([evaluated("2", clock)])
+    head = Checkpointer(ledger, SIGNER, []).publish().checkpoint
+    note = sign_note(Checkpoint(head.size, head.root, "other/ledger").text(), "other", SIGNER)
+    with pytest.raises(IntegrityError, match="it is of the ledger 'other/ledger' and not of"):
+        read_checkpoint(note, KEYS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
@@ -35,12 +33,11 @@ from promotion_assets.lifecycle.copy_identity import rewritten
 from promotion_assets.lifecycle.copy_values import SourceVersion
 from promotion_assets.lifecycle.copying import CopyPlan, Placed
 from promotion_assets_tests import evidence as made
-from promotion_assets_tests.audit.test_bundle import export, judged, listed_anew
+from promotion_assets_tests.audit.attacks import STRANGER
+from promotion_assets_tests.audit.bundles import KEYS, Edit, edited, export, judged, listed_anew
 from promotion_assets_tests.fakes import Clock
 from promotion_assets_tests.ledgers import MODEL, SIGNER, evaluated, new_ledger
 
-KEYS = [SIGNER.public_key]
-STRANGER = CryptoSigner(Ed25519PrivateKey.from_private_bytes(b"the key of somebody else, a test"))
 PLACED = Placed(run_id="r2", model_id="m-2", artifact_path="mlflow-artifacts:/7/m-2")
 FILES = {
     MLMODEL: b"artifact_path: here\nflavors: {}\nmodel_id: m-1\nmodel_uuid: m-1\nrun_id: r1\n",
@@ -74,17 +71,12 @@ class Copy:
         envelope.sign(by)
         path.write_bytes(canonical_json(envelope.to_dict()))
 
-    def pack(self, edit: Callable[[dict[str, bytes]], None], *, signed: bool = True) -> None:
+    def pack(self, edit: Edit, *, signed: bool = True) -> None:
         """Change the evidence bundle, and sign its list of files anew."""
         path = self.attached / BUNDLE
-        with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        edit(files)
+        edited(path, path, edit)
         if signed:
-            listed_anew(files)
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, data in files.items():
-                archive.writestr(name, data)
+            edited(path, path, listed_anew)
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

@@ -7,12 +7,20 @@ import json
 from collections.abc import Mapping
 
 import pytest
+from securesystemslib.dsse import Envelope
 
+from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.audit.entries import Entry, keyid_of, recorded_of, verify_signature
 from promotion_assets.audit.merkle import leaf_hash
 from promotion_assets.audit.verify import verify
+from promotion_assets.canonical import canonical_json
 from promotion_assets.errors import IntegrityError
-from promotion_assets_tests.ledgers import MODEL, SIGNER
+from promotion_assets_tests.fakes import Clock
+from promotion_assets_tests.ledgers import (
+    MODEL,
+    SIGNER,
+    evaluated,
+)
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
 
@@ -51,3 +59,19 @@ def test_an_envelope_that_is_none_is_refused(case: str) -> None:
     assert keyid_of(envelope) == ""
     found = verify([entry], [SIGNER.public_key])
     assert [problem.kind for problem in found.problems] == ["unreadable"]
+
+
+def test_a_known_kind_of_event_without_its_fields_is_malformed(
+    ledger: DatabaseLedger, clock: Clock
+) -> None:
+    """It is not told as one that a newer release has written."""
+    ledger.append([evaluated("2", clock)])
+    (entry,) = ledger.entries()
+    said = json.loads(Envelope.from_dict(json.loads(entry.envelope)).payload)
+    del said["predicate"]["event"]["verdict"]
+    envelope = Envelope(canonical_json(said), "application/vnd.in-toto+json", {})
+    envelope.sign(SIGNER)
+    data = canonical_json(envelope.to_dict())
+    broken = Entry(1, "", 0, "", "", leaf_hash(data).hex(), data)
+    with pytest.raises(IntegrityError, match="its predicate is not an event of a known kind"):
+        recorded_of(broken)

@@ -187,3 +187,27 @@ def test_a_moved_alias_concerns_the_version_that_lost_it_and_the_one_that_got_it
     moved = Deviation(subject="alias", name="champion", expected="1", found="3")
     event = RegistryTampered(model="credit-risk", deviations=(moved,))
     assert [version for version in "1234" if concerns(event, version)] == ["1", "3"]
+
+
+def test_a_version_that_was_never_evaluated_is_explained_as_pending(
+    ledger: DatabaseLedger,
+) -> None:
+    """One that was adopted has no checks, no dataset and no champion, and the page says so."""
+    adopted(ledger, FakeRegistry())
+    found = explain(ledger, MODEL, "1")
+    assert (found["verdict"], found["reason"]) == ("pending", "not evaluated yet")
+    assert (found["checks"], found["evaluation_dataset"], found["champion"]) == ([], None, None)
+    page = render(found)
+    assert "version 1: pending, stage Production" in page
+
+
+def test_what_rolled_out_beside_an_adopted_champion_is_on_the_page_of_that_day(
+    ledger: DatabaseLedger, clock: Clock
+) -> None:
+    """The champion has no decision to show, and the other version is named."""
+    registry = FakeRegistry()
+    adopted(ledger, registry)
+    go_live(ledger, registry, "2", clock)
+    page = render_at(explain_at(ledger, MODEL, clock()))
+    assert "version 2 was rolling out beside it" in page
+    assert "its decision" not in page

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -141,3 +142,8 @@ def test_a_consistency_proof_with_anything_wrong_is_refused(leaves: list[bytes])
             assert not verify_consistency(early, second, proof, old, new), (first, early)
         assert not verify_consistency(first, -second, proof, old, new)
     assert not verify_consistency(0, second, [], new, new)
+
+
+def test_an_empty_ledger_has_the_head_that_the_standard_gives_it() -> None:
+    """RFC 6962: the hash of nothing."""
+    assert root_of([]) == hashlib.sha256(b"").digest()

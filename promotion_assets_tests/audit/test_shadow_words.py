@@ -12,13 +12,18 @@ from promotion_assets.adapters.ledger_store import DatabaseLedger
 from promotion_assets.audit.bundle_verify import verify_bundle
 from promotion_assets.audit.explain import explain
 from promotion_assets.audit.explain_text import render
+from promotion_assets.audit.shadow_words import shadow_lines, shadow_problems
+from promotion_assets.canonical import digest_of
 from promotion_assets.lifecycle.events import ShadowReported
 from promotion_assets.pipeline.shadow_reporting import reported
 from promotion_assets.rollout.shadow_report import Subject, report_on
 from promotion_assets.rollout.shadow_tally import ShadowRules, tally
-from promotion_assets_tests.audit.test_bundle import export, judged
+from promotion_assets_tests.audit.bundles import (
+    export,
+    judged,
+)
 from promotion_assets_tests.fakes import Clock, FakeRegistry
-from promotion_assets_tests.ledgers import MODEL, adopted, digest, stage
+from promotion_assets_tests.ledgers import MODEL, adopted, digest, shadow, stage
 from promotion_assets_tests.rollout.shadows import NOW, batches, policy, shadow_frame
 
 
@@ -82,3 +87,21 @@ def test_an_entry_that_is_not_its_report_is_found(
     found = verify_bundle(export(ledger, clock, tmp_path / "bundle.zip", None))
     assert not found.valid
     assert any(said in problem for problem in found.problems)
+
+
+def test_a_shadow_report_without_pairs_or_of_another_form_is_told(
+    ledger: DatabaseLedger,
+) -> None:
+    """No span of time is made up, and what cannot be read is a problem and not a line."""
+    event = entry()
+    report = {**event.report, "first": None, "last": None, "pairs": 0}
+    lines = list(shadow_lines({"report": report}))
+    assert lines
+    assert not any("with champion" in line for line in lines)
+    strange = {"numbers": [1, 2]}
+    assert list(shadow_lines({"report": strange})) == []
+    changes = {"report": strange, "report_digest": digest_of(strange)}
+    ledger.append([shadow("3"), event.model_copy(update=changes)])
+    assert list(shadow_problems(list(ledger.events(MODEL)))) == [
+        "entry 2: the shadow report is not of a form that this release knows"
+    ]

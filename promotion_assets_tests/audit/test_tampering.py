@@ -14,13 +14,7 @@ from promotion_assets.audit.verify import Verification, verify, verify_chain
 from promotion_assets_tests.audit import attacks
 from promotion_assets_tests.audit.attacks import ATTACKS, HASH, SIZE, Row, renumber
 from promotion_assets_tests.fakes import Clock, FakeRegistry
-from promotion_assets_tests.ledgers import (
-    SIGNER,
-    adopted,
-    evaluated,
-    go_live,
-    new_ledger,
-)
+from promotion_assets_tests.ledgers import SIGNER, adopted, evaluated, go_live, new_ledger
 
 COLUMNS = "seq, model, model_seq, kind, previous, hash, envelope"
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from promotion_assets.adapters.ledger_store import DatabaseLedger
-from promotion_assets.audit.answers import _pairs, _same
+from promotion_assets.audit.answers import (
+    _pairs,
+    _same,
+)
 from promotion_assets.audit.checkpoint import FilePlace
 from promotion_assets.audit.explain import concerns, sentence
 from promotion_assets.audit.traffic_words import is_planned, percent, plan_in_words, step_sentence
@@ -315,3 +318,20 @@ def test_a_folder_that_cannot_hold_checkpoints_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageUnreachable, match="read the checkpoints in"):
         FilePlace(odd).held()
     assert list(FilePlace(tmp_path / "empty").held()) == []
+
+
+def test_a_step_of_a_rollout_is_said_as_an_event(clock: Clock) -> None:
+    """In the timeline it reads as on the page of the rollout."""
+    step = RolloutStepped(
+        model=MODEL,
+        version="2",
+        actor="ana",
+        action="advance",
+        share_from=500,
+        share_to=2500,
+        reason="it held",
+        step=1,
+        generation=3,
+        at=clock(),
+    )
+    assert sentence(step) == "rollout of version 2 goes from 5 % to 25 %: it held"
