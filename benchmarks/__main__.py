@@ -16,7 +16,10 @@ from typing import Any
 from benchmarks.measuring import Line
 from promotion_assets.quiet import silence_telemetry
 
-JOBS = ("auc", "groups", "drift", "ledger", "watch", "large", "rollout", "serving")
+JOBS = (
+    "auc", "groups", "drift", "expectations", "ledger", "watch", "evaluation",
+    "large", "rollout", "rollback", "serving",
+)  # fmt: skip
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -68,14 +68,14 @@ def _compared(folder: Path, models: Mapping[str, Path], bodies: list[bytes]) -> 
     with _mlflow(models["1"]) as port:
         theirs_answered = _answers(port, bodies)
         theirs, theirs_busy = _asked(folder, port, 1), _asked(folder, port, BUSY)
-    with _ours(calm) as port:
+    with serving_ours(calm) as port:
         assert _answers(port, bodies) == theirs_answered, "answers differ from MLflow's"
         ours, busy = _asked(folder, port, 1), _asked(folder, port, BUSY)
     shadowed = make_world(folder / "shadowed", models, {})
     shadowed.adopt()
     shadowed.stage("3")
     shadowed.shadow("3")
-    with _ours(shadowed) as port:
+    with serving_ours(shadowed) as port:
         assert _answers(port, bodies) == theirs_answered, "answers differ with a shadow"
         _await_shadow(port)
         with_shadow = _asked(folder, port, 1)
@@ -83,7 +83,7 @@ def _compared(folder: Path, models: Mapping[str, Path], bodies: list[bytes]) -> 
     slow.adopt()
     slow.stage("15")
     slow.shadow("15")
-    with _ours(slow) as port:
+    with serving_ours(slow) as port:
         assert _answers(port, bodies) == theirs_answered, "answers differ with a slow shadow"
         _await_shadow(port)
         before = _shadow(port)
@@ -152,7 +152,7 @@ def _overhead(folder: Path) -> list[Line]:
 
 
 @contextlib.contextmanager
-def _ours(world: World) -> Iterator[int]:
+def serving_ours(world: World) -> Iterator[int]:
     port = free_port()
     command = [str(BIN / "promotion"), "serve", MODEL, "--port", str(port)]
     with _server(command, port, world.environment()):

@@ -23,6 +23,7 @@ WORKER = ("-m", "promotion_assets.adapters.shadow_worker")
 # It serves for weeks: what limits one evaluation's processor time must not end it.
 UNLIMITED_CPU = 2**31 - 1
 MAX_ANSWER = 16 * 1024**2
+PATIENCE_SECONDS = 0.005
 _SAID = 300
 
 
@@ -101,6 +102,8 @@ class SandboxedShadow:
         frame = Frame({"op": "answer", "items": items}, b"".join(c.body for c in copies))
         try:
             self._child.send(frame, time.monotonic() + self._timeout)
+            # Most answers are read at once then, and not each as it comes.
+            time.sleep(min(PATIENCE_SECONDS, self._timeout / 10))
             for copy in copies:
                 said = self._child.receive(time.monotonic() + self._timeout).header
                 yield _answered(said, copy)

@@ -39,12 +39,13 @@ def command(
     promotion rollback credit-risk --reason "declines doubled since noon"
     """
     from promotion_assets.lifecycle.rollback import rollback
+    from promotion_assets.pipeline.late_registry import LateRegistry
 
     opened = workspace(ctx)
     opened.check_model(model)
     state = rollback(
         opened.ledger,
-        opened.registry,
+        LateRegistry(lambda: opened.registry),
         model,
         actor=actor,
         reason=reason,

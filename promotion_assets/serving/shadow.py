@@ -23,7 +23,10 @@ from promotion_assets.serving.plan import Arm
 
 log = logging.getLogger(__name__)
 
-BATCH = 16
+BATCH = 64
+# Copies gather for so long before they are handed over: waking a thread for each of them would
+# take the interpreter from requests as often.
+GATHER_SECONDS = 0.02
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 IDLE_SECONDS = 0.05
 
@@ -212,12 +215,11 @@ class ShadowLine:
         """Hand over copies until the process is gone or the line ends; whether any was answered."""
         answered = False
         while True:
+            self._gather()
             copies = self._take()
             if not copies:
                 if self._closing:
                     return answered
-                self._wake.wait(IDLE_SECONDS)
-                self._wake.clear()
                 continue
             done = 0
             try:
@@ -234,6 +236,14 @@ class ShadowLine:
                 self._in_hand = 0
             if time.monotonic() > self._deadline:
                 return answered
+
+    def _gather(self) -> None:
+        """Wait for copies, and for a few more where they are few."""
+        if len(self._waiting) >= BATCH or self._closing:
+            return
+        if self._wake.wait(IDLE_SECONDS) and not self._closing:
+            time.sleep(GATHER_SECONDS)
+        self._wake.clear()
 
     def _take(self) -> list[Copy]:
         if time.monotonic() > self._deadline:

@@ -9,6 +9,7 @@ from promotion_assets.lifecycle.intents import finish
 from promotion_assets.lifecycle.promotion import complete_rollout, promote
 from promotion_assets.lifecycle.reconcile import reconcile
 from promotion_assets.lifecycle.rollback import clear_latch, rollback
+from promotion_assets.pipeline.late_registry import LateRegistry
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import (
     MODEL,
@@ -42,6 +43,25 @@ def test_a_rollout_is_rolled_back_to_the_champion_that_never_left(
     assert registry.aliases == {"champion": "1"}
     assert registry.versions["2"].stage == "Archived"
     assert state.intent is None
+
+
+def test_the_plan_waits_for_no_registry_to_be_opened(
+    ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock
+) -> None:
+    """A registry that takes seconds to open is opened when the ledger has the plan already."""
+    adopted(ledger, registry)
+    go_live(ledger, registry, "2", clock)
+    found: list[dict[str, str]] = []
+
+    def opened() -> FakeRegistry:
+        found.append(dict(ledger.state(MODEL).rolling))
+        return registry
+
+    state = rollback(ledger, LateRegistry(opened), MODEL, actor="ana", reason="errors tripled")
+    assert found
+    assert found[0] == {}
+    assert state.intent is None
+    assert registry.aliases == {"champion": "1"}
 
 
 def test_a_champion_is_rolled_back_to_its_predecessor(
