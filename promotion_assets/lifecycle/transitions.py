@@ -19,7 +19,8 @@ from promotion_assets.lifecycle.events import (
 )
 from promotion_assets.lifecycle.stages import ALLOWED, ModelState, version_key
 
-# A decision may be this far ahead of the reader's clock before the clocks are called wrong.
+# A decision or an approval may be this far ahead of the reader's clock before the clocks are
+# called wrong.
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -137,7 +138,31 @@ def shadow_problems(state: ModelState, request: Request, facts: Facts) -> Iterat
 def valid_approvals(
     state: ModelState, request: Request, facts: Facts, now: datetime
 ) -> tuple[ReviewDecided, ...]:
-    """Return the approvals that count: one a person, on today's evidence, not expired."""
+    """Return the approvals that count: one a person, on today's evidence, not expired or early."""
+    return tuple(
+        review
+        for review in _fitting_approvals(state, request, facts)
+        if approval_problem(review, facts.review_ttl, now) is None
+    )
+
+
+def approval_problem(
+    review: ReviewDecided, ttl: timedelta | None, now: datetime
+) -> Literal["expired", "early"] | None:
+    """Return why an approval does not hold now: one from the future would expire too late.
+
+    Args:
+        ttl: how long approvals hold; ``None`` for as long as their evidence does.
+    """
+    age = now - review.reviewed_at
+    if age < -CLOCK_SKEW:
+        return "early"
+    return "expired" if ttl is not None and age > ttl else None
+
+
+def _fitting_approvals(
+    state: ModelState, request: Request, facts: Facts
+) -> tuple[ReviewDecided, ...]:
     last: dict[str, ReviewDecided] = {}
     for review in state.reviews.get((request.segment, request.version), ()):
         last[review.actor] = review
@@ -147,15 +172,7 @@ def valid_approvals(
         if review.verdict == "approved"
         and review.actor not in facts.may_not_review
         and not changed_since(review, state, request, facts)
-        and _holds_still(review, facts, now)
     )
-
-
-def _holds_still(review: ReviewDecided, facts: Facts, now: datetime) -> bool:
-    """Whether it has not expired; one from the future would expire too late, or never."""
-    if facts.review_ttl is None:
-        return True
-    return -CLOCK_SKEW <= now - review.reviewed_at <= facts.review_ttl
 
 
 def changed_since(
@@ -230,6 +247,7 @@ def _missing_for_production(
                 f"an approval of {', '.join(uncounted)} does not count: it is from who made it, "
                 "who asks for it, or who is no reviewer any more"
             )
+        yield from _untimely(state, request, facts, now)
     if facts.frozen_by is not None:
         yield f"a freeze window is open: {facts.frozen_by}"
     latch = state.latches.get(facts.model_digest)
@@ -255,6 +273,28 @@ def _voided(state: ModelState, request: Request, facts: Facts) -> str:
     return (
         f" (earlier ones are void, changed since: {', '.join(sorted(changes))})" if changes else ""
     )
+
+
+def _untimely(state: ModelState, request: Request, facts: Facts, now: datetime) -> Iterator[str]:
+    for review in _fitting_approvals(state, request, facts):
+        problem = approval_problem(review, facts.review_ttl, now)
+        if problem == "early":
+            yield (
+                f"the approval of {review.actor} is dated {review.reviewed_at.isoformat()}, in the "
+                "future, and does not count before"
+            )
+        elif problem == "expired" and facts.review_ttl is not None:
+            yield (
+                f"the approval of {review.actor} is {(now - review.reviewed_at).days} days old and "
+                f"holds for {facts.review_ttl.days}"
+            )
+
+
+def _waits_for_a_clock(state: ModelState, request: Request, facts: Facts, now: datetime) -> bool:
+    if len(valid_approvals(state, request, facts, now)) >= facts.quorum:
+        return False
+    fitting = _fitting_approvals(state, request, facts)
+    return any(approval_problem(review, facts.review_ttl, now) == "early" for review in fitting)
 
 
 def _uncounted(state: ModelState, request: Request, facts: Facts) -> list[str]:
@@ -291,6 +331,11 @@ def _next_step(state: ModelState, request: Request, facts: Facts, now: datetime)
         return f"see `promotion explain {name}`, mend the model and register a new version"
     if any(decision_problems(decision, request, facts, now)):
         return f"evaluate it again as it is now: `promotion evaluate {name}`"
+    if request.to is Stage.PRODUCTION and _waits_for_a_clock(state, request, facts, now):
+        return (
+            "set this machine's clock or the one that dated it, and promote it again when that "
+            f"time has come; see `promotion explain {name}`"
+        )
     return f"see `promotion explain {name}` for what is recorded, and supply what is missing"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from promotion_assets.lifecycle.events import ReviewDecided, Stage
+from promotion_assets.lifecycle.transitions import approval_problem
 from promotion_assets.review.case import Ballot, Case, Opening
 from promotion_assets.review.questionnaire import YES, Question
 from promotion_assets.review.texts import LONGEST, alike, copied_from, plain, text_problem
@@ -181,12 +182,11 @@ def _flags(case: Case, ballot: Ballot, reviewer: str, seconds: float | None) -> 
 
 def counting(case: Case, now: datetime) -> tuple[ReviewDecided, ...]:
     """Return the approvals that count today, one a person."""
-    ttl: timedelta = case.policy.approval_ttl
     return tuple(
         vote
         for vote in case.standing()
         if vote.verdict == "approved"
-        and now - vote.reviewed_at <= ttl
+        and approval_problem(vote, case.policy.approval_ttl, now) is None
         and (entry := case.policy.reviewer(vote.actor)) is not None
         and not entry.is_one_of(case.barred)
     )

@@ -231,7 +231,38 @@ def test_an_approval_holds_to_the_second_and_not_before_it_was_given(
     valid = valid_approvals(ledger.state(MODEL), asked, holding, clock())
     assert bool(valid) == counts
     for_ever = facts("2", review_ttl=None)
-    assert valid_approvals(ledger.state(MODEL), asked, for_ever, clock())
+    valid = valid_approvals(ledger.state(MODEL), asked, for_ever, clock())
+    assert bool(valid) == (off >= timedelta(minutes=-5))
+
+
+@pytest.mark.parametrize("ttl", [None, timedelta(days=7)])
+def test_an_approval_from_the_future_is_named_and_counts_once_its_time_has_come(
+    ledger: DatabaseLedger, clock: Clock, ttl: timedelta | None
+) -> None:
+    """Whoever asks for Production reads whose approval it is, its date, and from when it counts."""
+    stage(ledger, FakeRegistry(), "2", clock)
+    ledger.append([shadow("2")])
+    given = approval(ledger.state(MODEL), "2", clock)
+    dated = clock() + timedelta(hours=3)
+    ledger.append([given.model_copy(update={"reviewed_at": dated})])
+    said = refusal(ledger.state(MODEL), "2", Stage.PRODUCTION, clock, review_ttl=ttl)
+    assert "0 of 1 approvals" in said
+    assert f"the approval of bo is dated {dated.isoformat()}, in the future" in said
+    assert "Next: set this machine's clock or the one that dated it, and promote it again " in said
+    clock.advance(hours=3)
+    asked = request("2", Stage.PRODUCTION)
+    check_transition(ledger.state(MODEL), asked, facts("2", review_ttl=ttl), clock())
+
+
+def test_an_approval_that_expired_is_named(ledger: DatabaseLedger, clock: Clock) -> None:
+    """Nobody has to guess why an approval on today's evidence is not among those that count."""
+    stage(ledger, FakeRegistry(), "2", clock)
+    ledger.append([shadow("2")])
+    ledger.append([approval(ledger.state(MODEL), "2", clock)])
+    clock.advance(days=8)
+    week = timedelta(days=7)
+    said = refusal(ledger.state(MODEL), "2", Stage.PRODUCTION, clock, review_ttl=week)
+    assert "the approval of bo is 8 days old and holds for 7" in said
 
 
 def test_a_lower_version_than_the_champion_is_refused(ledger: DatabaseLedger, clock: Clock) -> None:

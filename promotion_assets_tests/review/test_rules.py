@@ -288,12 +288,14 @@ def test_rejecting_takes_a_listed_reviewer_and_a_reason() -> None:
 
 
 def test_only_listed_fresh_and_foreign_approvals_count() -> None:
-    """Old approvals, the author's, those of the unlisted and on other evidence do not count."""
+    """Old approvals, the author's, the unlisted's, early ones, on other evidence do not count."""
+    early = vote("bo", reviewed_at=NOW + timedelta(minutes=6))
     old = vote("bo", reviewed_at=NOW - timedelta(days=15))
     other = vote("bo", evidence={"model": "z"})
     reviews = (vote("ana"), vote("tomas"), vote("eve"))
     assert [v.actor for v in counting(case(reviews=(*reviews, old)), NOW)] == ["ana"]
     assert [v.actor for v in counting(case(reviews=(*reviews, other)), NOW)] == ["ana"]
+    assert [v.actor for v in counting(case(reviews=(*reviews, early)), NOW)] == ["ana"]
 
 
 def test_high_stakes_need_two_people() -> None:
