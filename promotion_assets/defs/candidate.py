@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from promotion_assets.defs.metadata import Materialized, Metadata, table
+from promotion_assets.defs.metadata import Materialized, Metadata, as_text, table
 from promotion_assets.defs.names import Names, gate_asset
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
@@ -105,7 +105,9 @@ def _candidate_metadata(taken: Candidate) -> Metadata:
     if taken.description:
         shown["model_card"] = dg.MetadataValue.md(taken.description[:20_000])
     if taken.problems:
-        shown["problems"] = dg.MetadataValue.md("\n".join(f"- {p}" for p in taken.problems))
+        shown["problems"] = dg.MetadataValue.md(
+            "\n".join(f"- {as_text(p)}" for p in taken.problems)
+        )
     if taken.logged_metrics:
         shown["claimed_metrics"] = table(
             [
@@ -138,7 +140,9 @@ def _score_metadata(scores: Scores | StoredScores | ScoringFailure | None) -> Me
         return {"result": "There is no champion to compare with."}
     if isinstance(scores, ScoringFailure):
         shown: Metadata = {
-            "result": dg.MetadataValue.md(f"**NOT SCORED** ({scores.kind}): {scores.reason}")
+            "result": dg.MetadataValue.md(
+                f"**NOT SCORED** ({scores.kind}): {as_text(scores.reason)}"
+            )
         }
         if scores.output:
             shown["output"] = scores.output

@@ -7,15 +7,16 @@ import dagster as dg
 from promotion_assets.adapters.tracing import run_ended, traced
 from promotion_assets.decision.decide import Decision
 from promotion_assets.defs.checks import ALL_GATES_PASSED, check_spec
-from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, table
+from promotion_assets.defs.metadata import SIGNS, Materialized, Metadata, as_text, table
 from promotion_assets.defs.names import REQUEST_TAG, Names, gate_asset
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
-from promotion_assets.lifecycle.events import EvaluationFinished, ReviewRequested
+from promotion_assets.lifecycle.events import EvaluationFinished
 from promotion_assets.lifecycle.record import same_decision, same_question
 from promotion_assets.pipeline.pages import review_page
 from promotion_assets.pipeline.promoting import record_decision, to_staging
-from promotion_assets.pipeline.review_requests import Kept, keep_requests
+from promotion_assets.pipeline.review_outlook import review_outlook
+from promotion_assets.pipeline.review_requests import keep_requests
 from promotion_assets.policy.model import ModelPolicy
 
 TRACE_TAG = "promotion/trace"
@@ -135,9 +136,12 @@ def staging(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
             sentence, stage = to_staging(
                 evaluator, context.partition_key, actor=f"dagster run {context.run.run_id}"
             )
-            asked = keep_requests(evaluator.workspace, names.model)
+            kept = keep_requests(evaluator.workspace, names.model)
+            outlook = review_outlook(
+                evaluator.workspace, names.model, context.partition_key, kept, evaluator.segment
+            )
             page = review_page(evaluator.workspace, names.model, context.partition_key)
-        shown: Metadata = {"result": sentence, "stage": str(stage), "review": _requested(asked)}
+        shown: Metadata = {"result": sentence, "stage": str(stage), "review": outlook}
         if page:
             shown["review_page"] = dg.MetadataValue.url(page)
         return dg.MaterializeResult(asset_key=key, metadata=shown)
@@ -189,13 +193,5 @@ def _end_trace(context: dg.AssetExecutionContext, sequence: int, held: Evaluatio
         context.instance.add_run_tags(run, {TRACE_TAG: trace})
 
 
-def _requested(kept: Kept) -> str:
-    if kept.problems:
-        return "; ".join(kept.problems)
-    asked = (e for e in kept.said if isinstance(e, ReviewRequested))
-    said = [f"version {e.version}: {', '.join(e.assigned) or 'nobody may review'}" for e in asked]
-    return f"review requested of {'; '.join(said)}" if said else "no review was to be requested"
-
-
 def _verdict(verdict: str, reason: str) -> str:
-    return f"**{verdict.upper()}**: {reason}"
+    return f"**{verdict.upper()}**: {as_text(reason)}"

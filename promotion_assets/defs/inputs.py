@@ -6,7 +6,7 @@ import dagster as dg
 
 from promotion_assets.defs.checks import check_spec
 from promotion_assets.defs.expectations import MEETS_EXPECTATIONS, met, unmet
-from promotion_assets.defs.metadata import Materialized, Metadata, table
+from promotion_assets.defs.metadata import Materialized, Metadata, as_text, table
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, failure, spoken
@@ -70,7 +70,7 @@ def _unusable(key: dg.AssetKey, error: PromotionError) -> Materialized:
         asset_key=key,
         data_version=dg.DataVersion("cannot be judged on"),
         metadata={
-            "problem": dg.MetadataValue.md(f"**NOT USABLE** {error.problem}"),
+            "problem": dg.MetadataValue.md(f"**NOT USABLE** {as_text(error.problem)}"),
             "next": error.next_step,
         },
     )
@@ -145,7 +145,9 @@ def _dataset_metadata(dataset: EvaluationDataset) -> Metadata:
     if summary.time_range:
         shown["time_range"] = f"{summary.time_range[0]} … {summary.time_range[1]}"
     if summary.problems:
-        shown["problems"] = dg.MetadataValue.md("\n".join(f"- {p}" for p in summary.problems))
+        shown["problems"] = dg.MetadataValue.md(
+            "\n".join(f"- {as_text(p)}" for p in summary.problems)
+        )
     return shown
 
 

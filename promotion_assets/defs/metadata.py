@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ SIGNS = {
 
 MOST_ROWS = 40
 MOST_COLUMNS = 6
+_MARKS = re.compile(r"([\\`*_\[\]<>#|~!&])")
 _RANK: Mapping[Outcome | None, int] = {
     Outcome.FAILED: 0,
     Outcome.ERROR: 1,
@@ -28,6 +30,14 @@ _RANK: Mapping[Outcome | None, int] = {
 
 Metadata = dict[str, Any]
 Materialized = dg.MaterializeResult[Any]
+
+
+def as_text(said: str) -> str:
+    """Return a sentence so that Markdown shows it as it is.
+
+    Reasons quote what strangers chose: names of groups, columns and files, errors of a model.
+    """
+    return _MARKS.sub(r"\\\1", said)
 
 
 def check_metadata(result: GateResult) -> Metadata:
@@ -42,7 +52,7 @@ def check_metadata(result: GateResult) -> Metadata:
 def gate_metadata(result: GateResult, pictures: Mapping[str, str]) -> Metadata:
     """Return what a gate's asset shows: sentence, pictures, table, details, plotted numbers."""
     shown: Metadata = {
-        "verdict": dg.MetadataValue.md(f"**{SIGNS[result.outcome]}** {result.reason}")
+        "verdict": dg.MetadataValue.md(f"**{SIGNS[result.outcome]}** {as_text(result.reason)}")
     }
     shown |= {f"picture/{name}": dg.MetadataValue.md(p) for name, p in pictures.items()}
     for name in dict.fromkeys(m.name for m in result.measurements):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from promotion_assets.defs.checks import check_spec
-from promotion_assets.defs.metadata import Materialized, table
+from promotion_assets.defs.metadata import Materialized, as_text, table
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
@@ -49,7 +49,7 @@ def registry_mirror(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
-                "result": dg.MetadataValue.md("\n".join(f"- {s}" for s in said)),
+                "result": dg.MetadataValue.md("\n".join(f"- {as_text(s)}" for s in said)),
                 "versions": table(
                     [
                         {"version": v, "stage": str(state.stage_anywhere(v))}

@@ -7,7 +7,7 @@ import dagster as dg
 
 from promotion_assets.adapters.plots import as_markdown
 from promotion_assets.defs.checks import check_spec
-from promotion_assets.defs.metadata import Materialized, Metadata, table
+from promotion_assets.defs.metadata import Materialized, Metadata, as_text, table
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
@@ -154,7 +154,7 @@ def _shown(found: Sequence[RolloutStory], workspace: Workspace) -> Metadata:
     shown: Metadata = {}
     for story in found:
         of = "" if len(found) == 1 else f" ({story.segment})"
-        shown[f"next{of}"] = dg.MetadataValue.md(story.next_step())
+        shown[f"next{of}"] = dg.MetadataValue.md(as_text(story.next_step()))
         for name, picture in rollout_pictures(story, workspace.clock()).items():
             drawn = as_markdown(picture.png, picture.description)
             shown[f"picture/{name}{of}"] = dg.MetadataValue.md(drawn)
