@@ -30,12 +30,12 @@ from promotion_assets.serving.web.asking import Inference, Invocations, Question
 from promotion_assets.serving.web.health import facts_of, metadata_of
 from promotion_assets.serving.writer import BackgroundWriter
 from promotion_assets_tests.fakes import Clock
+from promotion_assets_tests.serving.engines import Kept, Nobody, Says, engine, generation, line
 from promotion_assets_tests.serving.events import MODEL, outcome
+from promotion_assets_tests.serving.followers import Store
 from promotion_assets_tests.serving.plans import arm, segment
-from promotion_assets_tests.serving.servers import until
-from promotion_assets_tests.serving.test_swap import Kept, Nobody, Says, engine, generation, line
-from promotion_assets_tests.serving.test_writer import Store
 from promotion_assets_tests.serving.world import split_body
+from promotion_assets_tests.waiting import until
 
 ONE_ROW = split_body([[1.0]], ["x"])
 V2 = b'{"inputs": [{"name": "x", "shape": [1], "data": [1]}]}'

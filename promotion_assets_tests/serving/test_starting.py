@@ -17,8 +17,9 @@ from promotion_assets.errors import EvidenceMissing, IntegrityError, PromotionEr
 from promotion_assets.pipeline.event_source import event_log
 from promotion_assets.pipeline.serving import open_server
 from promotion_assets_tests.registries import plain_environment
-from promotion_assets_tests.serving.servers import Client, rows, serving, until
+from promotion_assets_tests.serving.servers import Client, rows, serving
 from promotion_assets_tests.serving.world import MODEL, World, make_world
+from promotion_assets_tests.waiting import until
 
 
 def tamper(world: World, version: str) -> None:

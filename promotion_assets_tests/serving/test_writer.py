@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
 
-from promotion_assets.errors import StorageUnreachable
-from promotion_assets.serving.events import Drop, Logged
+from promotion_assets.serving.events import Drop
 from promotion_assets.serving.writer import BackgroundWriter
 from promotion_assets_tests.serving.events import MODEL, outcome, request, shadow
-
-
-class Store:
-    """A store that can be away."""
-
-    def __init__(self) -> None:
-        self.there = True
-        self.events: list[Logged] = []
-        self.drops: list[Drop] = []
-        self.tried = threading.Event()
-
-    def write(self, events: Sequence[Logged], drops: Sequence[Drop] = ()) -> int:
-        self.tried.set()
-        if not self.there:
-            raise StorageUnreachable("writing", "it is away", "wait")
-        self.events += events
-        self.drops += drops
-        return len(events)
+from promotion_assets_tests.serving.followers import Store
+from promotion_assets_tests.waiting import until
 
 
 def begun(store: Store, **limits: int) -> BackgroundWriter:
     """Return a writer in front of the store."""
     return BackgroundWriter(store, lambda: 0, **limits)  # type: ignore[arg-type]
-
-
-def wait(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_what_is_offered_is_written_in_order() -> None:
@@ -92,7 +65,7 @@ def test_a_store_that_never_comes_back_is_given_up_at_the_end() -> None:
     writer = begun(store)
     for n in range(20):
         writer.offer(request(n))
-    wait(lambda: writer.problem)
+    until(lambda: writer.problem, "the store is missed")
     began = time.monotonic()
     writer.close(0.3)
     assert time.monotonic() - began < 10
