@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.lifecycle.events import Recorded, ShadowReported
-from promotion_assets.rollout.shadow_report import ShadowReport
-from promotion_assets.rollout.shadow_text import bounds_of, limit_of, title_of, value_of
+
+if TYPE_CHECKING:
+    from promotion_assets.rollout.shadow_report import ShadowReport
 
 
 def shadow_lines(shadow: Mapping[str, Any]) -> Iterator[str]:
@@ -22,6 +23,8 @@ def shadow_lines(shadow: Mapping[str, Any]) -> Iterator[str]:
     report = _report(shadow.get("report"))
     if report is None:
         return
+    from promotion_assets.rollout.shadow_text import bounds_of, limit_of, title_of, value_of
+
     if report.first and report.last:
         seen = (moment.isoformat(timespec="minutes") for moment in (report.first, report.last))
         yield f"{report.pairs:,} pairs with champion {report.champion}, {' to '.join(seen)}"
@@ -54,6 +57,9 @@ def shadow_problems(history: Sequence[Recorded]) -> Iterator[str]:
 def _report(data: object) -> ShadowReport | None:
     if not data:
         return None
+    # Statistics take a second to import, and most entries have no report.
+    from promotion_assets.rollout.shadow_report import ShadowReport
+
     try:
         return ShadowReport.model_validate(data)
     except ValidationError:

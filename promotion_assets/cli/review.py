@@ -52,8 +52,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     \b
     promotion review list --json
     """
+    from promotion_assets.pipeline.review_queue import queue
     from promotion_assets.pipeline.review_requests import keep_requests
-    from promotion_assets.pipeline.reviewing import ReviewDesk
 
     opened = workspace(ctx)
     problems = [
@@ -61,13 +61,13 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         for model in opened.policy.models
         for problem in keep_requests(opened, model).problems
     ]
-    queue = ReviewDesk(opened).queue()
+    waiting = queue(opened)
     if as_json:
-        say_json({"requests": [vars(item) for item in queue], "problems": problems})
+        say_json({"requests": [vars(item) for item in waiting], "problems": problems})
         return
     for problem in problems:
         click.echo(problem, err=True)
-    if not queue:
+    if not waiting:
         click.echo("no review is open")
         return
     say_table(
@@ -82,7 +82,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
                 f"{item.approvals} of {item.quorum}",
                 ", ".join(item.assigned) or "nobody may review it",
             )
-            for item in queue
+            for item in waiting
         ],
     )
 

@@ -62,7 +62,7 @@ def history(ctx: click.Context, model: str, as_json: bool) -> None:
     \b
     promotion traffic history credit-risk
     """
-    from promotion_assets.pipeline.rollout_status import plans
+    from promotion_assets.pipeline.past_plans import plans
 
     opened = workspace(ctx)
     opened.check_model(model)

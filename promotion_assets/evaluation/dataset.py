@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from promotion_assets.evaluation.contract import Column
+
+if TYPE_CHECKING:
+    # Half a second to import; gates name the type, and whoever reads a policy imports the gates.
+    import pandas as pd
 
 
 class DatasetSummary(BaseModel):

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from promotion_assets.gates.metrics import compare, estimate
 from promotion_assets.gates.partitions import Partition
@@ -30,6 +29,7 @@ from promotion_assets.policy.model import Task
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.groups import ConfusionTable, confusion_by_group, parts
 from promotion_assets.statistics.intervals import newcombe, proportion_ratio
+from promotion_assets.statistics.numerics import ndtri
 from promotion_assets.statistics.roc import auc_difference_by_group
 from promotion_assets.statistics.roc_gaps import auc_gap_by_group
 

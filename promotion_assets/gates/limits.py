@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from scipy.special import ndtri
-
 from promotion_assets.gates.contract import Interval, Measurement, Outcome
 from promotion_assets.gates.verdict import shown, shown_interval
 from promotion_assets.statistics.estimates import Difference, Estimate
+from promotion_assets.statistics.numerics import ndtri
 
 # Which end of the interval decides: the one on the far side of the limit.
 DecideOn = Literal["point", "bound"]

@@ -37,12 +37,13 @@ from promotion_assets.pipeline.drill_case import (
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.evidence_store import KeptEvidence, evidence_folder
 from promotion_assets.pipeline.files import read_value
+from promotion_assets.pipeline.past_drills import all_drills
 from promotion_assets.pipeline.production_facts import authors_of
 from promotion_assets.pipeline.review_case import Gathered
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.review.case import Case
 from promotion_assets.review.defects import spoil
-from promotion_assets.review.drills import Drill, chance, drills_of, is_due
+from promotion_assets.review.drills import Drill, chance, is_due
 from promotion_assets.review.requests import assign, eligible
 from promotion_assets.review.rules import counting
 
@@ -60,22 +61,6 @@ class Source:
     decision: str
     candidate: Candidate
     shadow: ShadowReported | None
-
-
-def all_drills(workspace: Workspace, model: str) -> tuple[Drill, ...]:
-    """Return every drill of a model, in order."""
-    recorded = workspace.ledger.events(journal_of(model))
-    return drills_of(model, (entry.event for entry in recorded))
-
-
-def find_drill(workspace: Workspace, model: str, version: str, segment: str) -> Drill | None:
-    """Return the drill that goes by a number, unless a real version has come by it."""
-    for drill in reversed(all_drills(workspace, model)):
-        withdrawn = drill.ended is not None and drill.ended.outcome == "withdrawn"
-        if drill.place == (segment, version) and not withdrawn:
-            known = version in workspace.ledger.state(model).versions()
-            return None if known else drill
-    return None
 
 
 def keep_drills(workspace: Workspace, model: str) -> bool:

@@ -7,13 +7,16 @@ import io
 import os
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-import pandas as pd
 from pydantic import BaseModel, ValidationError
 
+from promotion_assets.adapters.private_files import make_private_folder
 from promotion_assets.errors import IntegrityError, StorageUnreachable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -34,7 +37,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     temporary = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -1,14 +1,9 @@
-"""Before a candidate gets a share: is it the right one, does it answer, is there a way back.
-
-And do the servers have it: a share that half of them do not give is no share.
-"""
+"""Before a candidate gets a share: is it the right one, does it answer, is there a way back."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 
 from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.evaluation.artifact import verify
@@ -19,32 +14,6 @@ from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.production_facts import PROOF_ROWS, readiness
 from promotion_assets.pipeline.scoring_step import open_session
-from promotion_assets.serving.events import Acknowledgement, EventReader, microseconds
-
-#: A server that has said nothing for so long is taken for gone.
-SILENT = timedelta(minutes=1)
-
-
-def servers(
-    evaluator: Evaluator, state: ModelState, events: EventReader
-) -> tuple[list[Acknowledgement], list[str]]:
-    """Return the servers that are alive, and what keeps them from giving the candidate a share."""
-    assert state.traffic is not None
-    version = state.rolling[evaluator.segment]
-    limit = microseconds(evaluator.workspace.clock() - SILENT)
-    alive = [a for a in events.acknowledged(evaluator.model) if a.time_us >= limit]
-    problems = []
-    for said in alive:
-        held = json.loads(said.digests)
-        if said.generation < state.traffic.generation:
-            why = f": {said.problem}" if said.problem else ""
-            problems.append(
-                f"server {said.worker} follows generation {said.generation} of the plan and not "
-                f"yet {state.traffic.generation}{why}"
-            )
-        elif held.get(version) != state.digests[version]:
-            problems.append(f"server {said.worker} has not loaded version {version}")
-    return alive, problems
 
 
 def preflight(evaluator: Evaluator, state: ModelState) -> Iterator[str]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT
 from promotion_assets.notification.outgoing import OutgoingEvent
-from promotion_assets.pipeline.drill_case import gates_of_drill
-from promotion_assets.pipeline.drilling import find_drill
 from promotion_assets.pipeline.pages import review_page
+from promotion_assets.pipeline.past_drills import find_drill
 from promotion_assets.pipeline.workspace import Workspace
 
 
@@ -56,7 +55,12 @@ def _gates(workspace: Workspace, event: OutgoingEvent) -> Sequence[tuple[str, st
     if decision is not None:
         return [(g.gate, g.outcome, g.reason) for g in decision.gates]
     drill = find_drill(workspace, event.model, event.version, event.segment)
-    return gates_of_drill(workspace, drill) if drill is not None else ()
+    if drill is None:
+        return ()
+    # Seconds to import, and drills are seldom.
+    from promotion_assets.pipeline.drill_case import gates_of_drill
+
+    return gates_of_drill(workspace, drill)
 
 
 def _called(entry: object, name: str) -> str:

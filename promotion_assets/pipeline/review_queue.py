@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from promotion_assets.lifecycle.events import ReviewDecided, ReviewRequested, Stage
-from promotion_assets.pipeline.drilling import all_drills
+from promotion_assets.pipeline.past_drills import all_drills
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.review.ports import QueueItem
+
+
+def queue(workspace: Workspace) -> tuple[QueueItem, ...]:
+    """Return the open requests of all models, the oldest first."""
+    found = [item for model in workspace.policy.models for item in waiting(workspace, model)]
+    return tuple(sorted(found, key=lambda item: item.requested_at))
 
 
 def waiting(workspace: Workspace, model: str) -> Iterator[QueueItem]:

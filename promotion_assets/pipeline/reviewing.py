@@ -27,16 +27,15 @@ from promotion_assets.lifecycle.events import (
 )
 from promotion_assets.pipeline.drill_case import gather_drill
 from promotion_assets.pipeline.drilling import (
-    all_drills,
     events_of_vote,
-    find_drill,
     refused_in_drill,
     told_of,
     withdraw,
 )
 from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.past_drills import all_drills, find_drill
 from promotion_assets.pipeline.review_case import Gathered, frozen_view, gather, picture_files
-from promotion_assets.pipeline.review_queue import waiting
+from promotion_assets.pipeline.review_queue import queue, waiting
 from promotion_assets.pipeline.review_requests import (
     Kept,
     carry_out_rejection,
@@ -77,9 +76,7 @@ class ReviewDesk:
 
     def queue(self) -> tuple[QueueItem, ...]:
         """Return the open requests of all models, the oldest first, from the ledger alone."""
-        models = self.workspace.policy.models
-        found = [item for model in models for item in waiting(self.workspace, model)]
-        return tuple(sorted(found, key=lambda item: item.requested_at))
+        return queue(self.workspace)
 
     def segment_of(self, model: str, version: str) -> str:
         """Return the segment that is meant where none is named.

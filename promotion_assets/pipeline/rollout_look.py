@@ -12,9 +12,7 @@ from promotion_assets.errors import StorageUnreachable
 from promotion_assets.lifecycle.events import RolloutStepped
 from promotion_assets.lifecycle.rollouts import segment_plan, standing, steps_of
 from promotion_assets.lifecycle.stages import ModelState
-from promotion_assets.pipeline.challenger_reporting import make_challenger_report, recommended
-from promotion_assets.pipeline.evaluator import Evaluator
-from promotion_assets.pipeline.preflight import preflight, servers
+from promotion_assets.pipeline.alive_servers import servers
 from promotion_assets.pipeline.rollout_data import (
     Source,
     count,
@@ -29,7 +27,7 @@ from promotion_assets.rollout.decide import Action, RolloutPlan, decide
 from promotion_assets.rollout.statistics import Statistics
 from promotion_assets.serving.events import EventReader
 
-Prove = Callable[[Evaluator, ModelState], Iterable[str]]
+Prove = Callable[[Workspace, ModelState, str], Iterable[str]]
 _GOES_ON = ("advance", "bake", "complete")
 
 
@@ -77,7 +75,7 @@ def look_at(
         return Look(model, segment, state, policy)
     look = Look(model, segment, state, policy, plan)
     if plan.step is None:
-        return _before_it_begins(workspace, events, look, plan, prove or preflight)
+        return _before_it_begins(workspace, events, look, plan, prove or _by_loading)
     return _under_way(workspace, events, look, plan)
 
 
@@ -111,19 +109,18 @@ def policy_of_today(workspace: Workspace, model: str) -> RolloutPolicy:
 def _before_it_begins(
     workspace: Workspace, events: EventReader, look: Look, plan: RolloutPlan, prove: Prove
 ) -> Look:
-    evaluator = Evaluator(workspace, look.model, look.segment)
     note = ""
     problems: list[str] = []
     if plan.latched is None and plan.paused is None:
         try:
-            alive, problems = servers(evaluator, look.state, events)
+            alive, problems = servers(events, look.state, look.segment, workspace.clock())
             note = "" if alive else "no server is known, so none was asked whether it has it"
         except StorageUnreachable as error:
             problems = [f"nobody knows which servers run: {error.problem}"]
         if not look.policy.require_acknowledged:
             problems = []
         # Loading takes seconds: only when nothing else is missing.
-        problems = problems or list(prove(evaluator, look.state))
+        problems = problems or list(prove(workspace, look.state, look.segment))
     plan = replace(plan, not_ready=tuple(problems))
     action = decide(plan, look.policy, Statistics(), workspace.clock())
     if action.kind != "start":
@@ -139,11 +136,24 @@ def _before_it_begins(
     return replace(look, plan=plan, action=action, statistics=statistics, note=note)
 
 
+def _by_loading(workspace: Workspace, state: ModelState, segment: str) -> Iterable[str]:
+    # What judges takes seconds to import, and a rollout under way needs none of it.
+    from promotion_assets.pipeline.evaluator import Evaluator
+    from promotion_assets.pipeline.preflight import preflight
+
+    return preflight(Evaluator(workspace, state.model, segment), state)
+
+
 def _under_way(workspace: Workspace, events: EventReader, look: Look, plan: RolloutPlan) -> Look:
     now = workspace.clock()
     try:
         statistics = read_statistics(workspace, events, look)
         if look.policy.experiment is not None:
+            from promotion_assets.pipeline.challenger_reporting import (
+                make_challenger_report,
+                recommended,
+            )
+
             report = make_challenger_report(
                 workspace, events, look.model, look.segment, look.policy.experiment
             )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from promotion_assets.audit.traffic_words import plan_in_words
-from promotion_assets.lifecycle.events import RolloutStepped, TrafficPlanned
+from promotion_assets.lifecycle.events import RolloutStepped
 from promotion_assets.lifecycle.rollouts import segment_plan, steps_of
 from promotion_assets.pipeline.rollout_look import Look, look_at
 from promotion_assets.pipeline.workspace import Workspace
@@ -19,7 +18,7 @@ def rollouts(
     """Yield what is rolling out now, with what the next tick would do; nothing is recorded."""
     for model in models:
         for segment in workspace.ledger.state(model).rolling:
-            look = look_at(workspace, events, model, segment, prove=lambda evaluator, state: ())
+            look = look_at(workspace, events, model, segment, prove=lambda *_: ())
             yield shown(look)
 
 
@@ -48,23 +47,6 @@ def shown(look: Look) -> dict[str, Any]:
         "guardrails": [finding.to_json() for finding in action.findings],
         "history": [_step(step) for step in steps_of(look.state, look.segment)],
     }
-
-
-def plans(workspace: Workspace, model: str) -> list[dict[str, Any]]:
-    """Return every traffic plan of the model, in order."""
-    return [
-        {
-            "generation": recorded.event.plan.generation,
-            "at": recorded.recorded_at.isoformat(),
-            "actor": recorded.event.actor,
-            "cause": recorded.event.cause,
-            "reason": recorded.event.reason,
-            "traffic": plan_in_words(recorded.event.plan),
-            "plan": recorded.event.plan.model_dump(mode="json"),
-        }
-        for recorded in workspace.ledger.events(model)
-        if isinstance(recorded.event, TrafficPlanned)
-    ]
 
 
 def _step(step: RolloutStepped) -> dict[str, Any]:

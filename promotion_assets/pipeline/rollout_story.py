@@ -62,7 +62,7 @@ def stories(
     found = []
     for segment in dict.fromkeys([*recorded, *state.rolling]):
         if state.rolling.get(segment) == version:
-            look = look_at(workspace, events, model, segment, prove=lambda evaluator, held: ())
+            look = look_at(workspace, events, model, segment, prove=lambda *_: ())
             found.append(_under_way(look, tuple(recorded.get(segment, ()))))
         elif segment in recorded:
             found.append(_ended(workspace, model, segment, tuple(recorded[segment])))

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, JsonValue
-from scipy.special import ndtri
 
 from promotion_assets.canonical import digest_of
 from promotion_assets.gates.contract import Frozen, GateResult, Measurement, Outcome
@@ -29,6 +28,7 @@ from promotion_assets.statistics.group_sequential import SequentialPlan, analyse
 from promotion_assets.statistics.intervals import newcombe
 from promotion_assets.statistics.mean_sequences import mean_difference_sequence
 from promotion_assets.statistics.moments import MeanCounts, moments
+from promotion_assets.statistics.numerics import ndtri
 from promotion_assets.statistics.sample_ratio import ArmCounts, sample_ratio
 
 GATE = "challenger"

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betaln, xlog1py, xlogy
 
 from promotion_assets.statistics.evalues import EValue, mixture, no_evidence
 from promotion_assets.statistics.event_counts import RATIOS
+from promotion_assets.statistics.numerics import betaln, brentq, xlog1py, xlogy
 
 _PRIOR = 0.5
 _TINY = 1e-12

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import betaln, xlog1py, xlogy
 
 from promotion_assets.policy.rollout import BASIS_POINTS, RolloutPolicy
 from promotion_assets.rollout.changepoints import FROM_THE_BEGINNING
@@ -22,6 +21,7 @@ from promotion_assets.rollout.statistics import ERROR, SLICES, slow_kind
 from promotion_assets.statistics.checks import Bools, Floats, Ints
 from promotion_assets.statistics.evalues import mixture
 from promotion_assets.statistics.event_counts import RATIOS, log_terms
+from promotion_assets.statistics.numerics import betaln, xlog1py, xlogy
 from promotion_assets.statistics.paths import sample_ratio_paths
 from promotion_assets.statistics.streams import Stream, draw_events, exceedances
 

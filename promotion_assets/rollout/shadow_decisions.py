@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from promotion_assets.gates.contract import Measurement
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.rollout.shadow_limits import at_most
-from promotion_assets.rollout.shadow_tally import Cells, ShadowTally
 from promotion_assets.statistics.estimates import Difference
 from promotion_assets.statistics.intervals import newcombe_paired, simultaneous_level, wilson
+
+if TYPE_CHECKING:
+    from promotion_assets.rollout.shadow_tally import Cells, ShadowTally
 
 
 def decision_measurements(found: ShadowTally, policy: ShadowPolicy) -> Iterator[Measurement]:

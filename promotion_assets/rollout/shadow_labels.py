@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from promotion_assets.gates.limits import interval_of
 from promotion_assets.gates.verdict import shown, shown_interval
 from promotion_assets.policy.model import Task
 from promotion_assets.policy.shadow import ShadowPolicy
-from promotion_assets.rollout.labelled_pairs import LabelledPairs
 from promotion_assets.rollout.shadow_limits import reported
 from promotion_assets.statistics.calibration import brier_difference
 from promotion_assets.statistics.intervals import mean_difference, newcombe_paired
 from promotion_assets.statistics.roc import auc_difference
+
+if TYPE_CHECKING:
+    from promotion_assets.rollout.labelled_pairs import LabelledPairs
 
 
 def label_measurements(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import AwareDatetime, JsonValue
@@ -18,13 +19,16 @@ from promotion_assets.canonical import digest_of
 from promotion_assets.gates.contract import Frozen, GateResult, Measurement, Outcome
 from promotion_assets.gates.verdict import conclude
 from promotion_assets.policy.shadow import ShadowPolicy
-from promotion_assets.rollout.labelled_pairs import LabelledPairs
 from promotion_assets.rollout.shadow_decisions import decision_measurements, group_measurements
 from promotion_assets.rollout.shadow_labels import label_measurements
 from promotion_assets.rollout.shadow_limits import at_most
 from promotion_assets.rollout.shadow_scores import latency_measurements, score_measurements
-from promotion_assets.rollout.shadow_tally import ShadowTally
 from promotion_assets.statistics.intervals import wilson
+
+if TYPE_CHECKING:
+    # Pandas takes half a second to import, and whoever reads a report needs none of it.
+    from promotion_assets.rollout.labelled_pairs import LabelledPairs
+    from promotion_assets.rollout.shadow_tally import ShadowTally
 
 GATE = "shadow"
 PICTURE_POINTS = 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from promotion_assets.gates.contract import Measurement
 from promotion_assets.policy.shadow import ShadowPolicy
 from promotion_assets.rollout.pair_sample import Floats
 from promotion_assets.rollout.shadow_limits import at_most, reported
-from promotion_assets.rollout.shadow_tally import ShadowTally
 from promotion_assets.statistics.counting import count_into
 from promotion_assets.statistics.divergence import DriftEstimate, psi_estimate
 from promotion_assets.statistics.estimates import Estimate
@@ -25,6 +25,9 @@ from promotion_assets.statistics.paired_scores import (
     rank_correlation,
     wasserstein_distance,
 )
+
+if TYPE_CHECKING:
+    from promotion_assets.rollout.shadow_tally import ShadowTally
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 10

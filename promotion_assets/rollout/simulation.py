@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from promotion_assets.policy.rollout import BASIS_POINTS, RolloutPolicy
 from promotion_assets.rollout.decide import Action, RolloutPlan, decide
@@ -27,6 +26,7 @@ from promotion_assets.rollout.statistics import (
     StepCounts,
     slow_kind,
 )
+from promotion_assets.statistics.numerics import ndtr, ndtri
 
 FaultKind = Literal["none", "errors", "slowdown", "group_harm", "drift"]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

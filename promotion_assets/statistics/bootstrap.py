@@ -18,10 +18,10 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from promotion_assets.statistics.checks import Floats, Ints, as_confidence
 from promotion_assets.statistics.estimates import Difference, Estimate
+from promotion_assets.statistics.numerics import ndtr, ndtri
 
 Array = npt.NDArray[np.generic]
 Metric = Callable[[Array, Array], float]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from promotion_assets.statistics.checks import Bools, Floats, Ints, as_binary, as_finite
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.intervals import mean_difference, mean_estimate
 from promotion_assets.statistics.inversion import spread_interval
+from promotion_assets.statistics.numerics import ndtri
 
 BINS = 15
 DRAWS = 1000

@@ -16,9 +16,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
-from scipy.special import ndtr
 
 from promotion_assets.statistics.checks import Floats
+from promotion_assets.statistics.numerics import ndtr
 
 #: Standard deviations beyond which a side without a boundary is cut off.
 TAIL = 9.0

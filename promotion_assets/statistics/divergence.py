@@ -18,10 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.special import chdtrc, chdtri, chndtr
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_counts
+from promotion_assets.statistics.numerics import brentq, chdtrc, chdtri, chndtr
 
 # Added to every count before shares are taken: an empty bin gives a large finite term instead of
 # an infinite one. One half is Jeffreys' prior for a proportion.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.special import ndtri, stdtr
+from promotion_assets.statistics.numerics import ndtri, stdtr
 
 
 @dataclass(frozen=True)

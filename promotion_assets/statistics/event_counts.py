@@ -29,11 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from promotion_assets.statistics.checks import Floats, as_alpha, as_tally
 from promotion_assets.statistics.estimates import Estimate
 from promotion_assets.statistics.evalues import EValue, mixture, no_evidence
+from promotion_assets.statistics.numerics import brentq
 
 #: How many times worse a rate may have become: the alternatives that are averaged over.
 RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)

@@ -22,11 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
-
 from promotion_assets.statistics.checks import as_alpha
 from promotion_assets.statistics.crossing import at, exits
+from promotion_assets.statistics.numerics import brentq, ndtr, ndtri
 
 #: Where the search for a boundary starts; spending less than this leaves no boundary at all.
 LARGEST_Z = 12.0

@@ -19,11 +19,11 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from promotion_assets.statistics.checks import Bools, Floats, Ints, as_binary, as_codes
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.intervals import newcombe, wilson_bounds
+from promotion_assets.statistics.numerics import ndtri
 
 Rate = Literal["selection_rate", "tpr", "fpr", "fnr", "tnr", "accuracy", "precision", "base_rate"]
 RATES: tuple[Rate, ...] = get_args(Rate)

@@ -18,10 +18,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Difference, Estimate
+from promotion_assets.statistics.numerics import ndtr, ndtri, stdtr, stdtrit
 from promotion_assets.statistics.quantiles import (
     quantile_difference,
     quantile_interval,

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr
 
 from promotion_assets.statistics.checks import Floats, as_alpha
 from promotion_assets.statistics.estimates import Difference, Estimate
 from promotion_assets.statistics.evalues import EValue, no_evidence
 from promotion_assets.statistics.moments import MeanCounts, Moments
+from promotion_assets.statistics.numerics import log_ndtr
 
 #: Non-zero values in each arm below which nothing is said.
 FLOOR = 20

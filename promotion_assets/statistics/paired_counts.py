@@ -13,10 +13,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaln
 
 from promotion_assets.statistics.checks import Floats, as_tally
 from promotion_assets.statistics.evalues import EValue, no_evidence
+from promotion_assets.statistics.numerics import betainc, betaln
 
 #: Both parameters of the beta prior: a standard deviation of .15 around one half.
 PRIOR = 5.0

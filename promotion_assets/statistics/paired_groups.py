@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from promotion_assets.statistics.checks import Ints, as_binary, as_codes, as_confidence
 from promotion_assets.statistics.estimates import Difference
 from promotion_assets.statistics.groups import ConfusionTable, Rate, count_cells
 from promotion_assets.statistics.intervals import newcombe_paired
+from promotion_assets.statistics.numerics import ndtr, ndtri
 from promotion_assets.statistics.simultaneous import simultaneous_level
 
 

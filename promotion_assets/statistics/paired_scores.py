@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Estimate
+from promotion_assets.statistics.numerics import ndtri
 
 
 def ks_distance(

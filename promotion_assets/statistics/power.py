@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-from scipy.special import chdtri, chndtr, ndtri
-
 from promotion_assets.statistics.checks import as_confidence
 from promotion_assets.statistics.estimates import Difference
+from promotion_assets.statistics.numerics import brentq, chdtri, chndtr, ndtri
 
 
 def detectable_auc_difference(

@@ -18,10 +18,10 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from promotion_assets.statistics.checks import Floats, as_confidence, as_finite
 from promotion_assets.statistics.estimates import Difference, Estimate
+from promotion_assets.statistics.numerics import ndtr, ndtri
 
 
 def quantile_interval(samples: npt.ArrayLike, q: float, confidence: float = 0.95) -> Estimate:

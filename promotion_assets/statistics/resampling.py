@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from promotion_assets.statistics.checks import Floats, Ints, as_confidence
 from promotion_assets.statistics.estimates import Difference, Estimate
@@ -25,6 +24,7 @@ from promotion_assets.statistics.groups import (
     values_of,
 )
 from promotion_assets.statistics.inversion import spread_interval
+from promotion_assets.statistics.numerics import ndtr, ndtri
 from promotion_assets.statistics.simultaneous import bonferroni, max_t_critical
 
 RESAMPLES = 1000

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from scipy.optimize import brentq
-from scipy.special import expit, logit, ndtri, stdtr, stdtrit
-
 from promotion_assets.statistics.estimates import Difference, Estimate
+from promotion_assets.statistics.numerics import brentq, expit, logit, ndtri, stdtr, stdtrit
 
 DELONG = "DeLong (logit, t)"
 

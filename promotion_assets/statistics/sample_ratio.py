@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, xlogy
 
 from promotion_assets.statistics.checks import Floats, as_tally
 from promotion_assets.statistics.evalues import EValue, no_evidence
+from promotion_assets.statistics.numerics import gammaln, xlogy
 
 #: Units that the prior is worth: a prior standard deviation of .7 points around a share of 5 %.
 CONCENTRATION = 1000.0

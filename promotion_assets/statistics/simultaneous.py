@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from promotion_assets.statistics.checks import Floats, as_confidence
+from promotion_assets.statistics.numerics import ndtri
 
 
 def bonferroni(confidence: float, comparisons: int) -> float:

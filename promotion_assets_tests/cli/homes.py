@@ -15,7 +15,7 @@ from promotion_assets.adapters.keys import load_signer
 from promotion_assets.cli.root import root
 from promotion_assets.gates.catalogue import settings_models
 from promotion_assets.lifecycle.events import EvaluationFinished
-from promotion_assets.pipeline import rollout_look
+from promotion_assets.pipeline import preflight
 from promotion_assets.policy.load import load_policy
 from promotion_assets_tests.fakes import Clock, FakeRegistry
 from promotion_assets_tests.ledgers import MODEL, SIGNER, adopted, evaluated
@@ -107,7 +107,7 @@ def rejected(version: str, clock: Clock) -> EvaluationFinished:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     """A home whose commands find a registry in memory, and whose models are as good as loaded."""
     made = make_home(tmp_path)
-    monkeypatch.setattr(rollout_look, "preflight", lambda evaluator, state: iter(()))
+    monkeypatch.setattr(preflight, "preflight", lambda evaluator, state: iter(()))
     monkeypatch.setattr(registry_mirror, "MirroringRegistry", lambda *address: made.world.registry)
     yield made
     made.world.close()

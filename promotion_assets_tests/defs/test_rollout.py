@@ -13,7 +13,7 @@ import pytest
 
 from promotion_assets.defs.factory import promotion_definitions
 from promotion_assets.defs.rollout import CHECKS
-from promotion_assets.pipeline import rollout_look
+from promotion_assets.pipeline import preflight
 from promotion_assets.pipeline.event_source import event_log
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.fakes import Clock, FakeRegistry
@@ -63,7 +63,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AtHome]:
     registry = FakeRegistry()
     monkeypatch.setattr(Workspace, "checkpoint_places", ())
     monkeypatch.setattr(Workspace, "registry", registry)
-    monkeypatch.setattr(rollout_look, "preflight", lambda evaluator, state: iter(()))
+    monkeypatch.setattr(preflight, "preflight", lambda evaluator, state: iter(()))
     (tmp_path / "promotion.yaml").write_text(POLICY)
     opened = Workspace.open(home=tmp_path / "home", config=tmp_path / "promotion.yaml", environ={})
     made = AtHome(opened.home, registry=registry, workspace=opened)

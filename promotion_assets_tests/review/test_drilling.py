@@ -18,8 +18,9 @@ from promotion_assets.lifecycle.events import (
 )
 from promotion_assets.lifecycle.rollback import rollback
 from promotion_assets.notification.outgoing import outgoing
-from promotion_assets.pipeline.drilling import all_drills, next_drill
+from promotion_assets.pipeline.drilling import next_drill
 from promotion_assets.pipeline.evaluator import Evaluator
+from promotion_assets.pipeline.past_drills import all_drills
 from promotion_assets.pipeline.promoting import adopt, promote, to_staging
 from promotion_assets.review.case import Ballot
 from promotion_assets.review.defects import FAILING, HARMED, LIMITATION, REPLAYED

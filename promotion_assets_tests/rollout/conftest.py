@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from promotion_assets.pipeline import rollout_look
+from promotion_assets.pipeline import preflight
 from promotion_assets_tests.rollout.worlds import World
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A champion that has answered for a while, and a candidate about to roll out."""
-    monkeypatch.setattr(rollout_look, "preflight", lambda evaluator, state: iter(()))
+    monkeypatch.setattr(preflight, "preflight", lambda evaluator, state: iter(()))
     made = World(tmp_path)
     made.begin()
     made.traffic(30, 400)

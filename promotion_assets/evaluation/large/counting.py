@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import JsonValue
 
 from promotion_assets.errors import IntegrityError
-from promotion_assets.evaluation.grouping import group_codes
 from promotion_assets.evaluation.large.score_file import ScoreReader
 from promotion_assets.evaluation.large.shards import Shard, Snapshot
 from promotion_assets.policy.model import Group, Task
@@ -28,6 +27,9 @@ from promotion_assets.statistics.checks import Bools, Floats, Ints
 from promotion_assets.statistics.placements import BinnedTable, gap_squares
 from promotion_assets.statistics.running import Running
 from promotion_assets.statistics.score_cells import CellCounts, Cells, cells_of, count_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Codes = npt.NDArray[np.int64]
 # Clipped as scikit-learn does, so that one certain and wrong answer stays finite.
@@ -138,6 +140,8 @@ class RowSource:
         )
 
     def _codes(self, frame: pd.DataFrame, group: Group) -> Codes:
+        from promotion_assets.evaluation.grouping import group_codes
+
         codes, names = group_codes(frame, group)
         order = {name: code for code, name in enumerate(self.names[group.label])}
         unknown = [n for c, n in enumerate(names) if n not in order and (codes == c).any()]
