@@ -205,7 +205,14 @@ def _query(uri: str, query: str | None, base: Path) -> pd.DataFrame:
 
 
 def _database_url(uri: str, base: Path) -> Any:
-    url = sqlalchemy.make_url(uri)
+    try:
+        url = sqlalchemy.make_url(uri)
+    except ValueError:
+        # What it says may hold a part of the password.
+        raise sql_errors.ArgumentError("its port is no number") from None
+    if "@" in (url.host or ""):
+        # The driver would say the rest of the password where it cannot find the host.
+        raise sql_errors.ArgumentError("an @ in its password is to be written as %40")
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return url
     path = Path(url.database or "")
@@ -231,5 +238,7 @@ def _sql_error(doing: str, error: Exception) -> StorageUnreachable | UsageError:
     if not silent or any(words in said for words in ("no such", "syntax error", "not a database")):
         return UsageError(doing, f"the query is refused: {said}", "correct the query")
     return StorageUnreachable(
-        doing, f"the database does not answer: {said}", "check that it runs, then run again"
+        doing,
+        f"the database does not answer: {said}",
+        "check that the database runs and takes connections from here, then run again",
     )

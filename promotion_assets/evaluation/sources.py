@@ -27,12 +27,15 @@ _SQL_SCHEMES = frozenset(
 )  # fmt: skip
 _COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+# SQLAlchemy takes a password in which any character stands; what follows the last @ is the host.
+_DATABASE_CREDENTIALS = re.compile(r"(?<=://)\S*@")
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+")
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
 def without_credentials(uri: str) -> str:
     """Return ``uri`` as it may be shown: nothing between ``://`` and ``@``, no query string."""
-    shown = _CREDENTIALS.sub("***@", uri)
+    shown = (_DATABASE_CREDENTIALS if is_sql(uri) else _CREDENTIALS).sub("***@", uri)
     return shown.split("?", 1)[0] + "?…" if "://" in shown and "?" in shown else shown
 
 
@@ -218,4 +221,5 @@ def _fingerprint(filesystem: Any, info: Any) -> tuple[str, int, int, int, int]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]
+    said = str(error).strip().split("\n", 1)[0]
+    return _ADDRESS.sub(lambda found: without_credentials(found[0]), said)[:300]

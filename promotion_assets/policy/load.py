@@ -117,7 +117,7 @@ def expand_uri(uri: str, environ: Mapping[str, str]) -> str:
         name = match.group(1)
         if name not in environ:
             raise PolicyError(
-                f"expanding {uri}",
+                f"expanding ${{{name}}} in an address of the policy",
                 f"the environment variable {name} is not set",
                 f"set {name} where this runs",
             )

@@ -24,7 +24,7 @@ from promotion_assets.evaluation.reading import (
     read_contract,
     read_frame,
 )
-from promotion_assets.evaluation.sources import without_credentials
+from promotion_assets.evaluation.sources import reading_errors, without_credentials
 
 FRAME = pd.DataFrame({"id": [1, 2, 3], "x": [0.5, np.nan, 2.0], "word": ["a", None, "ß"]})
 
@@ -276,8 +276,36 @@ def test_a_database_that_cannot_be_read_is_an_error_of_three_parts(
         ("https://h/a.csv?sig=secret", "https://h/a.csv?…"),
         ("s3://bucket/a.parquet", "s3://bucket/a.parquet"),
         ("data/what?.csv", "data/what?.csv"),
+        ("s3://bucket/a@b.parquet", "s3://bucket/a@b.parquet"),
+        ("postgresql+psycopg2://u:p/w#q?r@h/d", "postgresql+psycopg2://***@h/d"),
+        ("postgresql://u:p@w@h/d?password=p", "postgresql://***@h/d?…"),
     ],
 )
 def test_addresses_are_shown_without_credentials(uri: str, shown: str) -> None:
     """Nothing that opens a door is written to messages or records."""
     assert without_credentials(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("postgresql+psycopg2://u:p@secret@127.0.0.1:9/d", "written as %40"),
+        ("postgresql+psycopg2://u:p@127.0.0.1:secret/d", "its port is no number"),
+    ],
+)
+def test_an_address_that_is_wrongly_written_shows_no_password(
+    uri: str, said: str, tmp_path: Path
+) -> None:
+    """Where an @ or a colon stands in the wrong place, a part of the password is a host or port."""
+    with pytest.raises(UsageError) as caught:
+        read_frame(uri, query="select 1", base=tmp_path)
+    assert said in caught.value.problem
+    assert "secret" not in caught.value.problem
+
+
+def test_what_a_file_system_says_is_told_without_credentials() -> None:
+    """File systems repeat the address that they were given, with all that is in it."""
+    with pytest.raises(StorageUnreachable) as caught, reading_errors("https://u:secret@h/a.csv"):
+        raise FileNotFoundError("https://u:secret@h/a.csv?signature=secret is not there")
+    assert "https://***@h/a.csv?… is not there" in caught.value.problem
+    assert "secret" not in str(caught.value)

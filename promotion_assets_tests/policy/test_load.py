@@ -238,6 +238,9 @@ def test_a_variable_in_a_uri_is_checked_and_stays_as_written() -> None:
     assert expand_uri(one.dataset.uri, {"PASSWORD": "s3cret"}) == "postgresql://u:s3cret@h/db"
     with pytest.raises(PolicyError, match="PASSWORD is not set"):
         expand_uri(one.dataset.uri, {})
+    with pytest.raises(PolicyError) as caught:
+        expand_uri("postgresql://u:s3cret@${HOST}/db", {})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_keys_are_text_as_written_and_dates_stay_text() -> None:
@@ -295,13 +298,13 @@ def test_only_what_changes_a_figure_is_part_of_the_digest() -> None:
     """Counting in shards is another way to judge; on how many machines it happens is not."""
     plain = parse(TEXT).models["m"]
 
-    def judged_by(**stanza: object) -> str:
+    def _judged_by(**stanza: object) -> str:
         return type(plain).model_validate({**plain.model_dump(), "evaluation": stanza}).digest
 
-    assert judged_by(engine="memory", max_memory_bytes=2**30) == plain.digest
-    assert judged_by(engine="streaming") != plain.digest
-    assert judged_by(engine="streaming") == judged_by(engine="ray", workers=9, batch_rows=1024)
-    assert judged_by(engine="streaming", shard_rows=512) != judged_by(engine="streaming")
+    assert _judged_by(engine="memory", max_memory_bytes=2**30) == plain.digest
+    assert _judged_by(engine="streaming") != plain.digest
+    assert _judged_by(engine="streaming") == _judged_by(engine="ray", workers=9, batch_rows=1024)
+    assert _judged_by(engine="streaming", shard_rows=512) != _judged_by(engine="streaming")
     with pytest.raises(ValueError, match="needs `engine: memory`"):
         type(plain).model_validate(
             {**plain.model_dump(), "task": "multiclass", "evaluation": {"engine": "streaming"}}
