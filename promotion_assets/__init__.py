@@ -1,12 +1,14 @@
 """A promotion platform for machine learning models, built of Dagster assets.
 
-The way of one version through the package, in the order of its folders: a **policy** says
-what must hold; **evaluation** takes in the candidate and scores it once, in isolation, on an
-evaluation dataset version; **statistics** turns arrays into numbers with intervals; **gates**
-each put one question; the **decision** is the verdict on all of them; **lifecycle** moves
-stages, and only with an approved decision; **audit** keeps the record of it all. ``adapters``
-talk to MLflow, databases and files; ``defs`` shows everything as Dagster assets; ``cli`` is
-the ``promotion`` command.
+The way of one version through the package, in the order of its folders: a **policy** says what
+must hold; **statistics** turns arrays into numbers with intervals; **evaluation** takes in the
+candidate and scores it once, in isolation, on an evaluation dataset version; **gates** each put
+one question; the **decision** is the verdict on all of them; **serving** answers requests by the
+traffic plan, and **rollout** says what its next share is; **lifecycle** moves stages, and only
+with an approved decision; **audit** keeps the record of it all; **review** asks people, and
+**notification** tells others. ``adapters`` talk to MLflow, databases and files; ``pipeline`` has
+the steps that everybody calls; ``defs`` shows them as Dagster assets; ``cli`` is the ``promotion``
+command; ``demo`` tries all of it on real data.
 
 Words
 -----

@@ -114,3 +114,21 @@ def test_tests_in_the_documentation_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"`(test_\w+)`", page.read_text()))
         assert named <= there, f"{page.name}: {', '.join(sorted(named - there))}"
+
+
+def test_architecture_shows_the_package_as_it_is() -> None:
+    """Its picture names each module and folder of the package, and no other."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    picture = next(block for block in FENCED.findall(page) if block.startswith("promotion_assets/"))
+    shown = set(re.findall(r"^  (\S+)", picture, re.MULTILINE))
+    package = REPOSITORY / "promotion_assets"
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert shown == folders | {path.name for path in package.glob("[!_]*.py")}
+
+
+def test_modules_in_the_documentation_exist() -> None:
+    """Each ``folder/module.py`` that a page names is there."""
+    for page in PAGES:
+        for name in re.findall(r"`([\w/]+/\w+\.py)`", page.read_text()):
+            places = (REPOSITORY / name, REPOSITORY / "promotion_assets" / name)
+            assert any(place.exists() for place in places), f"{page.name}: {name}"
