@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from promotion_assets.adapters.private_files import keep_private, make_private_folder
 from promotion_assets.errors import LedgerUnreachable, Refusal, UsageError
 
 # The migration that this release's code needs; see migrations/versions.
@@ -174,7 +175,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
 def _sqlite(url: URL, busy_seconds: float) -> Engine:
     if url.database and url.database != ":memory:":
         try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(Path(url.database).parent)
         except OSError as error:
             raise LedgerUnreachable(
                 f"open the database {url.database}",
@@ -182,6 +183,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
                 "check the path and its permissions",
             ) from error
     engine = sa.create_engine(url, connect_args={"timeout": busy_seconds})
+    keep_private(engine)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -24,6 +24,7 @@ from promotion_assets.adapters.event_tables import (
     make_tables,
     record_batch,
 )
+from promotion_assets.adapters.private_files import keep_private, make_private_folder
 from promotion_assets.errors import StorageUnreachable
 from promotion_assets.serving.events import (
     Acknowledgement,
@@ -65,6 +66,7 @@ def open_event_log(url: str, *, busy_seconds: float = BUSY_SECONDS) -> EventLog:
     engine = sa.create_engine(
         parsed, connect_args={"timeout": busy_seconds}, poolclass=sa.pool.NullPool
     )
+    keep_private(engine)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -244,7 +246,7 @@ class EventLog:
             return
         with self._told("open"):
             if is_sqlite(self.engine.url) and self.engine.url.database:
-                Path(self.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+                make_private_folder(Path(self.engine.url.database).parent)
             with self._locked() as connection:
                 make_tables(connection)
         self._made = True

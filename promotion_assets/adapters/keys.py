@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from promotion_assets.adapters.private_files import FILE_MODE, OTHERS, make_private_folder
 from promotion_assets.errors import IntegrityError, StorageUnreachable, UsageError
 
 PRIVATE_NAME = "ledger.key"
@@ -33,7 +34,7 @@ def load_signer(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
     """
     given = environ.get(VARIABLE, "").strip()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(folder)
         if given.startswith("-----BEGIN"):
             # A value of one line, as CI systems keep it, has its line ends escaped.
             private = _private(given.replace("\\n", "\n").encode(), VARIABLE)
@@ -78,7 +79,7 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
 def _private_file(path: Path, given: str) -> Ed25519PrivateKey:
     if not given and not path.exists():
         _create(path)
-    others = stat.S_IMODE(path.stat().st_mode) & 0o077
+    others = stat.S_IMODE(path.stat().st_mode) & OTHERS
     if others:
         raise IntegrityError(
             f"load the signing key {path}",
@@ -96,7 +97,7 @@ def _create(path: Path) -> None:
         serialization.NoEncryption(),
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)

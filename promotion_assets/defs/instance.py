@@ -38,6 +38,8 @@ def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
     start processes for that, which answer Ctrl-C with tracebacks.
     """
     named = workspace.environ.get("DAGSTER_HOME")
+    if not named:
+        workspace.make_home()
     home = Path(named) if named else workspace.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
@@ -141,12 +143,19 @@ def _failure(model: str, version: str, result: dg.ExecuteInProcessResult) -> Pro
             return EvidenceMissing(
                 said.get("doing", doing),
                 said.get("problem", told.description or "a step failed"),
-                said.get("next", "see the run in the Dagster UI"),
+                said.get("next", f"see run {result.run_id} in the Dagster UI"),
             )
         message = failure.error_display_string.strip().splitlines()[0] if failure else ""
         return PromotionError(
             doing,
             f"step {event.step_key} failed: {message[:300]}",
-            "see the run in the Dagster UI; nothing was promoted",
+            f"nothing was promoted; see run {result.run_id} in the Dagster UI, and "
+            f"`promotion doctor` for what this installation lacks; then run "
+            f"`promotion evaluate {model} {version}` again",
         )
-    return UsageError(doing, "the run ended without a decision", "see the run in the Dagster UI")
+    return UsageError(
+        doing,
+        "the run ended without a decision and without a step that failed",
+        f"see run {result.run_id} in the Dagster UI, and run "
+        f"`promotion evaluate {model} {version}` again",
+    )

@@ -6,6 +6,7 @@ Nothing is changed. A part that cannot be tried is a failure, never silence.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from sqlalchemy.engine import make_url
 
 from promotion_assets.adapters.database import is_sqlite, open_engine_to_read
+from promotion_assets.adapters.event_log import event_log_url
+from promotion_assets.adapters.private_files import modes_that_let_others_in
 from promotion_assets.adapters.reviewer_store import open_access_store
 from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.evaluation.isolation import detect_isolation
@@ -198,6 +201,30 @@ def _home(workspace: Workspace) -> Iterator[Finding]:
     level: Level = "ok" if free > LITTLE_DISK else "warning"
     mend = "" if level == "ok" else "free some: datasets, scores and artifacts are kept there"
     yield Finding("home", level, f"{home}, {free / 1024**3:.1f} GB free", mend)
+    let_in = modes_that_let_others_in(_for_one_user(workspace))
+    if let_in:
+        modes = (
+            f"{path.relative_to(home) if path.parent == home else path} ({mode:04o})"
+            for path, mode in let_in.items()
+        )
+        # SQLite's logs lie beside its file, and have the same mode.
+        paths = (f"{shlex.quote(str(p))}{'*' if p.is_file() else ''}" for p in let_in)
+        yield Finding(
+            "home",
+            "warning",
+            f"others than its user are let in: {', '.join(modes)}",
+            f"run `chmod go= {' '.join(paths)}`, unless you let them in on purpose",
+        )
+
+
+def _for_one_user(workspace: Workspace) -> Iterator[Path]:
+    """Yield what is made for one user alone; the key itself is seen to by whoever reads it."""
+    yield workspace.home
+    for url in (workspace.database_url, event_log_url(workspace.home, workspace.environ)):
+        parsed = make_url(url)
+        if is_sqlite(parsed) and parsed.database:
+            yield Path(parsed.database)
+    yield workspace.keys
 
 
 def _database(workspace: Workspace) -> Iterator[Finding]:
@@ -228,14 +255,21 @@ def _ledger(workspace: Workspace) -> Iterator[Finding]:
                 f"{model}: the change {state.intent.intent_id} has not been finished",
                 "run `promotion reconcile`",
             )
-        late = [d for d in state.decisions.values() if d.decided_at - now > CLOCK_SKEW]
-        if late:
+        early = [
+            *((d.decided_at, f"{d.version} was decided") for d in state.decisions.values()),
+            *(
+                (r.reviewed_at, f"{r.version} was {r.verdict} by {r.actor}")
+                for given in state.reviews.values()
+                for r in given
+            ),
+        ]
+        for at, what in [found for found in early if found[0] - now > CLOCK_SKEW][:1]:
             yield Finding(
                 "ledger",
                 "failure",
-                f"{model} version {late[0].version} was decided at "
-                f"{late[0].decided_at:%Y-%m-%d %H:%M}, and this clock says {now:%Y-%m-%d %H:%M}",
-                "set this machine's clock",
+                f"{model} version {what} at {at:%Y-%m-%d %H:%M}, "
+                f"and this clock says {now:%Y-%m-%d %H:%M}",
+                "set this machine's clock, or the one that dated it",
             )
 
 

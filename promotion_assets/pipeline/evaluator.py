@@ -59,6 +59,7 @@ class Evaluator:
     @cached_property
     def inputs(self) -> Inputs:
         """Evaluation dataset and production sample."""
+        self.workspace.make_home()
         return Inputs(self.workspace.home, self.model, self.policy, self.workspace.environ)
 
     def folder(self, version: str) -> VersionFolder:

@@ -78,7 +78,9 @@ def read_value(path: Path, kind: type[T]) -> T | None:
         return None
     except OSError as error:
         raise StorageUnreachable(
-            f"reading {path.name}", f"{path} cannot be read ({error.strerror})", "mend the disk"
+            f"reading {path.name}",
+            f"{path} cannot be read ({error.strerror})",
+            "see that its disk is mounted and that this user may read it, then run the same again",
         ) from error
     try:
         return kind.model_validate_json(text)

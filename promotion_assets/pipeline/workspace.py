@@ -16,10 +16,11 @@ from securesystemslib.signer import CryptoSigner
 from promotion_assets.adapters.checkpoint_s3 import open_s3_place
 from promotion_assets.adapters.keys import load_signer
 from promotion_assets.adapters.ledger_store import open_ledger
+from promotion_assets.adapters.private_files import make_private_folder
 from promotion_assets.adapters.tracing import start_tracing
 from promotion_assets.audit.checkpoint import Checkpointer, CheckpointPlace, FilePlace
 from promotion_assets.audit.ledger import Ledger
-from promotion_assets.errors import UsageError
+from promotion_assets.errors import StorageUnreachable, UsageError
 from promotion_assets.policy.model import ModelPolicy, Policy
 from promotion_assets.policy.names import names_of_models
 
@@ -163,8 +164,23 @@ class Workspace:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, migrated to this release's form."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.make_home()
         return open_ledger(self.database_url, self.signer, self.clock)
+
+    def make_home(self) -> None:
+        """Make the folder in which state lives, for this user alone, unless it is there.
+
+        Raises:
+            StorageUnreachable: it cannot be made.
+        """
+        try:
+            make_private_folder(self.home)
+        except OSError as error:
+            raise StorageUnreachable(
+                f"making the folder {self.home}",
+                str(error),
+                "mend the permissions, or name another folder with PROMOTION_HOME",
+            ) from error
 
     @cached_property
     def signer(self) -> CryptoSigner:
@@ -216,5 +232,6 @@ class Workspace:
 
     @property
     def store(self) -> Path:
-        """The content-addressed store of artifacts, dataset versions and scores."""
+        """The content-addressed store of artifacts, dataset versions and scores, in the home."""
+        self.make_home()
         return self.home / "store"

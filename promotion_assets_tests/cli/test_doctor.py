@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 
 from promotion_assets.pipeline.doctor import Finding, examine
 from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets_tests.fakes import Clock
+from promotion_assets_tests.ledgers import MODEL, approval
 from promotion_assets_tests.registries import NOWHERE, QUICK, SCRIPTS, plain_environment
 
 POLICY = """
@@ -114,6 +117,34 @@ def test_a_key_that_others_can_read_has_to_be_mended(folder: Path, registry: str
     found = findings(folder, registry)
     assert found["ledger"][0].mend.startswith("run `chmod 600")
     assert found["scorer: reviewers"][-1].found == "without a token: ana, bo"
+
+
+def test_a_home_that_others_can_read_is_named_part_by_part(folder: Path, registry: str) -> None:
+    """What an earlier release or an administrator left open is said, with one command for all."""
+    home = folder / ".promotion"
+    assert workspace(folder, registry).ledger.models() == ()
+    assert [f.level for f in findings(folder, registry)["home"]] == ["ok"]
+    home.chmod(0o755)
+    (home / "ledger.db").chmod(0o644)
+    (home / "keys").chmod(0o750)
+    found = findings(folder, registry)["home"][1]
+    assert found.level == "warning"
+    assert found.found == (
+        f"others than its user are let in: {home} (0755), ledger.db (0644), keys (0750)"
+    )
+    subprocess.run(found.mend.split("`")[1], shell=True, check=True)
+    assert [f.level for f in findings(folder, registry)["home"]] == ["ok"]
+
+
+def test_an_approval_from_the_future_is_found(folder: Path, registry: str) -> None:
+    """It waits for its time to come, and whoever waits for it learns which clock is wrong."""
+    opened = workspace(folder, registry)
+    given = approval(opened.ledger.state(MODEL), "2", Clock())
+    dated = opened.clock() + timedelta(hours=3)
+    opened.ledger.append([given.model_copy(update={"reviewed_at": dated})])
+    found = findings(folder, registry)["ledger"][-1]
+    assert found.level == "failure"
+    assert f"{MODEL} version 2 was approved by bo at {dated:%Y-%m-%d %H:%M}" in found.found
 
 
 def test_a_policy_that_is_wrong_is_a_finding(folder: Path, registry: str) -> None:
