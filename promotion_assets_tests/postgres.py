@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from promotion_assets.demo.services import free_port
 from promotion_assets_tests.parts import require
 
 
@@ -51,7 +51,7 @@ def running(*options: str) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="promotion-pg-"))
     data = folder / "data"
     as_user = _unprivileged(folder)
-    port = _free_port()
+    port = free_port()
     settings = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", *options]
     control = [*as_user, str(bin_folder / "pg_ctl"), "-D", str(data)]
     try:
@@ -75,13 +75,6 @@ def _unprivileged(folder: Path) -> Sequence[str]:
         return ()
     shutil.chown(folder, "nobody", "nogroup")
     return ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _run(command: Sequence[str]) -> None:

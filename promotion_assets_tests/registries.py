@@ -8,9 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from cryptography.fernet import Fernet
 
 from promotion_assets.demo.services import free_port
 from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets_tests.waiting import answers, until
 
 MODEL = "breast-cancer"
 # Nobody listens there: whatever leaks to the global address fails at once.
@@ -86,7 +84,7 @@ def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registries]
     with ExitStack() as running:
         for name, port in ports.items():
             running.enter_context(_server(root / name, port))
-        _await(f"http://127.0.0.1:{ports['source']}/health", root / "source" / "log")
+        _await(ports["source"], root / "source" / "log")
         yield Registries(
             source=f"http://127.0.0.1:{ports['source']}",
             target=f"http://127.0.0.1:{ports['target']}",
@@ -111,7 +109,7 @@ def judged(registries: Registries, tmp_path_factory: pytest.TempPathFactory) -> 
     found = made.run("evaluate", MODEL, "1", "--json")
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     # The second server starts meanwhile.
-    _await(f"{registries.target}/health", registries.target_files.parent / "log")
+    _await(int(registries.target.rpartition(":")[2]), registries.target_files.parent / "log")
     return made
 
 
@@ -176,7 +174,7 @@ def one_server(folder: Path) -> Iterator[str]:
     """Run a server whose files are in ``folder``; yield its address."""
     port = free_port()
     with _server(folder, port):
-        _await(f"http://127.0.0.1:{port}/health", folder / "log")
+        _await(port, folder / "log")
         yield f"http://127.0.0.1:{port}"
 
 
@@ -213,11 +211,11 @@ def _server_environment() -> Mapping[str, str]:
     }
 
 
-def _await(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        time.sleep(0.25)
-    raise AssertionError(f"no answer from {url}: {log.read_text(errors='replace')[-2000:]}")
+def _await(port: int, log: Path) -> None:
+    until(
+        lambda: answers(port, "/health"),
+        f"an answer of MLflow on {port}",
+        180,
+        every=0.25,
+        said=lambda: log.read_text(errors="replace")[-2000:],
+    )

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -20,6 +21,7 @@ from promotion_assets.demo.home import DemoHome
 from promotion_assets.demo.versions import MODEL
 from promotion_assets.lifecycle.events import EvaluationFinished
 from promotion_assets.pipeline.workspace import Workspace
+from promotion_assets_tests import waiting
 from promotion_assets_tests.demo.conftest import Judged, environment
 
 # Nothing in it is ours: what a team that never heard of the platform would write.
@@ -49,6 +51,7 @@ print(info.registered_model_version)
 """
 # How long a loaded machine may take; what a quiet one takes is printed.
 PATIENCE_SECONDS = 300.0
+until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.2)
 
 
 @dataclass
@@ -133,14 +136,6 @@ class Platform:
             )
 
 
-def until(happened: Callable[[], object], seconds: float, what: str, every: float = 0.2) -> None:
-    """Wait for something to happen, and fail where it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(every)
-
-
 @pytest.fixture(scope="module")
 def platform(judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A copy of the judged demo with its daemon, whose sensor has looked once."""
@@ -149,7 +144,7 @@ def platform(judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     running = Platform(DemoHome(root))
     running.start()
     try:
-        until(running.ticks, PATIENCE_SECONDS, "the first look of the sensor")
+        until(running.ticks, "the first look of the sensor")
         yield running
     finally:
         running.end()
@@ -159,9 +154,7 @@ def test_version_of_a_plain_script_is_judged_untouched(platform: Platform) -> No
     """Nobody touches anything between registration and decision."""
     version = platform.register()
     registered = time.monotonic()
-    until(
-        lambda: platform.decisions(version), PATIENCE_SECONDS, f"the decision on version {version}"
-    )
+    until(lambda: platform.decisions(version), f"the decision on version {version}")
     print(f"\nfrom registration to decision: {time.monotonic() - registered:.0f} s")
     (decision,) = platform.decisions(version)
     # It logged no feature profile, which is what the decision must hold against it.
@@ -172,15 +165,13 @@ def test_version_of_a_plain_script_is_judged_untouched(platform: Platform) -> No
 def test_version_is_judged_once_though_the_daemon_is_killed(platform: Platform) -> None:
     """Killed when it has asked for the run and started again, the daemon asks for no second one."""
     version = platform.register()
-    until(lambda: platform.runs(version), PATIENCE_SECONDS, "the request for a run", every=0.02)
+    until(lambda: platform.runs(version), "the request for a run", every=0.02)
     platform.kill()
     assert not platform.decisions(version), "it was judged before the kill, which proves nothing"
     looks = platform.ticks()
     platform.start()
-    until(
-        lambda: platform.decisions(version), PATIENCE_SECONDS, f"the decision on version {version}"
-    )
-    until(lambda: platform.ticks() >= looks + 2, PATIENCE_SECONDS, "two more looks of the sensor")
+    until(lambda: platform.decisions(version), f"the decision on version {version}")
+    until(lambda: platform.ticks() >= looks + 2, "two more looks of the sensor")
     assert len(platform.decisions(version)) == 1
     assert len(platform.runs(version)) == 1
     assert platform.partitions().count(version) == 1

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,13 @@ from promotion_assets.lifecycle.transitions import Request, evidence_of
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.promoting import adopt, facts_for
 from promotion_assets.pipeline.workspace import Workspace
-from promotion_assets_tests.end_to_end.rolling_models import (
-    COLUMNS,
-    MODEL,
-    POLL_SECONDS,
-)
+from promotion_assets_tests import waiting
+from promotion_assets_tests.end_to_end.rolling_models import COLUMNS, MODEL, POLL_SECONDS
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 600.0
+until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.2)
 NEW_CATEGORY = 9.0
 
 
@@ -209,20 +207,6 @@ class Site:
         return (self.folder / f"{name}.log").read_text()
 
 
-def until(
-    happened: Callable[[], object],
-    what: str,
-    every: float = 0.2,
-    said: Callable[[], str] = lambda: "",
-) -> None:
-    """Wait for something to happen, and fail with what is ``said`` where it does not in time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:.0f} s\n{said()}")
-        time.sleep(every)
-
-
 @contextmanager
 def serving_site(folder: Path) -> Iterator[Site]:
     """Start MLflow, register and judge the versions, and serve the first."""
@@ -235,7 +219,7 @@ def serving_site(folder: Path) -> Iterator[Site]:
             *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
             *("--artifacts-destination", str(folder / "artifacts")),
         )
-        until(lambda: _answers(site.mlflow_port, "/health"), "MLflow's first answer")
+        until(lambda: waiting.answers(site.mlflow_port, "/health"), "MLflow's first answer")
         made = subprocess.run(
             [
                 *(sys.executable, "-m", "promotion_assets_tests.end_to_end.rolling_models"),
@@ -257,7 +241,7 @@ def serving_site(folder: Path) -> Iterator[Site]:
         site.start(
             "serve", program, "serve", MODEL, "--port", str(site.port), "--poll", str(POLL_SECONDS)
         )
-        until(lambda: _answers(site.port, "/v2/health/ready"), "the server's first answer")
+        until(lambda: waiting.answers(site.port, "/v2/health/ready"), "the server's first answer")
         site.start_daemon()
         yield site
     finally:
@@ -265,12 +249,3 @@ def serving_site(folder: Path) -> Iterator[Site]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _answers(port: int, path: str) -> bool:
-    with (
-        suppress(OSError, http.client.HTTPException),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as said,
-    ):
-        return bool(said.status == 200)
-    return False

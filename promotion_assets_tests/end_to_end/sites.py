@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +17,7 @@ import dagster as dg
 from promotion_assets.demo.services import free_port
 from promotion_assets.lifecycle.events import EvaluationFinished
 from promotion_assets.pipeline.workspace import Workspace
-from promotion_assets_tests import postgres
+from promotion_assets_tests import postgres, waiting
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 from promotion_assets_tests.small_models import (
     MODEL,
@@ -33,6 +31,7 @@ from promotion_assets_tests.small_models import (
 DEPLOY = Path(__file__).parents[2] / "deploy"
 # How long a loaded machine may take.
 PATIENCE_SECONDS = 300.0
+until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.5)
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Site:
             *("--workers", "1", "--backend-store-uri", self.urls["mlflow"]),
             *("--artifacts-destination", str(self.folder / "artifacts")),
         )
-        until(self._mlflow_answers, "MLflow's first answer")
+        until(lambda: waiting.answers(self.port, "/health"), "MLflow's first answer")
 
     def start_daemon(self) -> None:
         """Start Dagster's daemon."""
@@ -157,19 +156,6 @@ class Site:
             )
         self.started.append(process)
         return process
-
-    def _mlflow_answers(self) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"{self.tracking_uri}/health", timeout=5):
-            return True
-        return False
-
-
-def until(happened: Callable[[], object], what: str, every: float = 0.5) -> None:
-    """Wait for something to happen, and fail where it does not in time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS:.0f} s"
-        time.sleep(every)
 
 
 @contextmanager

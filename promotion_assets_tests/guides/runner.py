@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from promotion_assets.demo.services import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 BLOCK = re.compile(
@@ -155,9 +156,7 @@ def _run(block: Block, state: Path, environ: Mapping[str, str], where: str) -> s
 def _serve(block: Block, state: Path, environ: Mapping[str, str], where: str) -> str:
     asked = re.search(r":(\d+)", block.value)
     assert asked, f"{where}: {block.value} has no port"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     assert asked[1] in block.text, f"{where}: the port {asked[1]} is not in the command"
     log = state.with_suffix(".log")
     with log.open("wb") as out:

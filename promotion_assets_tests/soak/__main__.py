@@ -39,6 +39,7 @@ from promotion_assets_tests.soak.sampling import (
     processes,
     sample,
 )
+from promotion_assets_tests.waiting import answers, until
 
 SAMPLE_SECONDS = 3.0
 REGISTER_SECONDS = 75.0
@@ -122,7 +123,9 @@ def run(folder: Path, cpu: float, console: Console) -> list[str]:
         signal.signal(signal.SIGTERM, lambda *_: setattr(soak, "ended", True))
         try:
             home.start()
-            _until(lambda: home.answers(home.port, "/v2/health/ready"))
+            until(
+                lambda: answers(home.port, "/v2/health/ready"), "the server answers", 300, every=0.5
+            )
             soak.customers.start()
             began = time.monotonic()
             versions = _live(soak, cpu, console)
@@ -156,9 +159,9 @@ def _live(soak: Soak, cpu: float, console: Console) -> int:
     while soak.used < cpu and not soak.ended:
         soak.look()
         now = time.monotonic()
-        home.answers(home.reviews, "/login")
-        home.answers(home.webhooks, "/metrics")
-        home.answers(home.port, "/metrics")
+        answers(home.reviews, "/login")
+        answers(home.webhooks, "/metrics")
+        answers(home.port, "/metrics")
         if now > registered + REGISTER_SECONDS:
             seed += 1
             # Beside the samples: on a busy machine it takes minutes.
@@ -183,7 +186,13 @@ def _accounts(soak: Soak, console: Console) -> list[str]:
     problems = []
     asked = soak.customers
     with soak.home.workspace() as opened, closing(event_log(opened)) as events:
-        _until(lambda: _rows(events, "request") + _dropped(events) >= asked.answered, 60)
+        # What is still missing then is told below.
+        with suppress(AssertionError):
+            until(
+                lambda: _rows(events, "request") + _dropped(events) >= asked.answered,
+                "every answer is accounted for",
+                every=0.5,
+            )
         rows, dropped = _rows(events, "request"), _dropped(events)
         outcomes = _rows(events, "outcome")
     console.print(
@@ -237,13 +246,6 @@ def _shown(growths: Sequence[Growth], soak: Soak) -> Table:
         )
     )
     return shown
-
-
-def _until(holds: object, seconds: float = 300.0) -> None:
-    assert callable(holds)
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.5)
 
 
 def _end(home: Home) -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.end_to_end.rolling_models import COLUMNS, MODEL
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 from promotion_assets_tests.soak.models import SOAK_POLICY
+from promotion_assets_tests.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 KEY = "a key of the soak, 32 bytes long!"
@@ -114,7 +114,7 @@ class Home:
             ("daemon", (str(SCRIPTS / "dagster-daemon"), "run", "-w", workspace)),
         ):
             if name == "daemon":
-                self.wait_for(self.code)
+                until(lambda: _listens(self.code), "the code server listens", 300, every=0.5)
             with (self.folder / "logs" / f"{name}.log").open("wb") as log:
                 self.started[name] = subprocess.Popen(
                     command,
@@ -124,25 +124,6 @@ class Home:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-
-    def answers(self, port: int, path: str) -> bool:
-        """Whether a service answers with 200."""
-        with (
-            suppress(OSError, http.client.HTTPException),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as said,
-        ):
-            said.read()
-            return bool(said.status == 200)
-        return False
-
-    def wait_for(self, port: int, seconds: float = 300.0) -> None:
-        """Wait until somebody listens on a port."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-                return
-            time.sleep(0.5)
-        raise AssertionError(f"nobody listens on {port}")
 
     def audit(self) -> str:
         """Verify the ledger by command."""
@@ -265,3 +246,9 @@ def _passed_reports(opened: Workspace) -> list[object]:
 def _voted(opened: Workspace, version: str) -> bool:
     events = [recorded.event for recorded in opened.ledger.events(MODEL)]
     return any(isinstance(e, ReviewDecided) and e.version == version for e in events)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
