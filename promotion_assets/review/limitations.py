@@ -33,13 +33,19 @@ def limitations_of(card: Card | None) -> tuple[str, ...]:
 
 def _items(text: str) -> Sequence[str]:
     lines = [line.rstrip() for line in text.strip().splitlines()]
-    if not any(_BULLET.match(line) for line in lines):
-        paragraph = re.sub(r"\s+", " ", " ".join(lines)).strip()
-        return [s for s in _SENTENCE_END.split(paragraph) if s]
-    items: list[str] = []
-    for line in lines:
+    first = next((n for n, line in enumerate(lines) if _BULLET.match(line)), None)
+    if first is None:
+        return _sentences(lines)
+    # What stands before a list is a limitation too, unless it only leads up to the list.
+    items = [said for said in _sentences(lines[:first]) if not said.endswith(":")]
+    for line in lines[first:]:
         if _BULLET.match(line):
             items.append(_BULLET.sub("", line).strip())
-        elif line.strip() and items:
+        elif line.strip():
             items[-1] = f"{items[-1]} {line.strip()}"
     return [item for item in items if item]
+
+
+def _sentences(lines: Sequence[str]) -> list[str]:
+    paragraph = re.sub(r"\s+", " ", " ".join(lines)).strip()
+    return [said for said in _SENTENCE_END.split(paragraph) if said]

@@ -9,11 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from promotion_assets.gates.contract import GateResult, Interval, Measurement, Outcome
-from promotion_assets.gates.model_card import read_card
 from promotion_assets.lifecycle.events import ReviewDecided, ReviewRequested, Stage
 from promotion_assets.policy.review import ExtraQuestion, ReviewerEntry, ReviewPolicy
 from promotion_assets.review.case import Ballot, Case, Opening
-from promotion_assets.review.limitations import limitations_of
 from promotion_assets.review.requests import eligible
 from promotion_assets.review.rules import counting, judge
 from promotion_assets.review.slices import slices_of
@@ -334,23 +332,6 @@ def measured(observed: float, outcome: Outcome, high: float | None = None) -> Ga
 def test_slices_are_what_failed_or_is_near_its_limit(result: GateResult, state: str | None) -> None:
     """A number is near its limit by its value or by its interval."""
     assert [part.state for part in slices_of([result], 0.1)][:1] == ([state] if state else [])
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("# Card\n## Limitations\n- One bank.\n- One\n  country.\n", ["One bank.", "One country."]),
-        (
-            "# Card\n## Known limitations\nOne bank. Six months of\n2005.",
-            ["One bank.", "Six months of 2005."],
-        ),
-        ("# Card\n## Use\nAll.", ["The model card names no limitation of this version."]),
-    ],
-)
-def test_limitations_are_taken_one_by_one(text: str, expected: list[str]) -> None:
-    """Items of a list, or else sentences; none at all is said as well."""
-    assert list(limitations_of(read_card("card", text))) == expected
-    assert "no model card" in limitations_of(None)[0]
 
 
 def test_answers_of_the_test_worlds_are_no_copies_of_each_other() -> None:
