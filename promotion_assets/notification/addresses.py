@@ -128,8 +128,6 @@ def _carried(address: Address) -> list[Address]:
             return [address.ipv4_mapped]
         if address.sixtofour is not None:
             found.append(address.sixtofour)
-        if address.teredo is not None:
-            found += address.teredo
         if address in _NAT64:
             # Reserved as a range, public where what it carries is.
             return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]

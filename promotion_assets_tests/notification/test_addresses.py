@@ -67,6 +67,7 @@ def request(url: str) -> Request:
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "2002:a9fe:a9fe::1",
+        "2001:0:4136:e378:8000:63bf:f5ff:fffe",
         "not an address",
     ],
 )
@@ -91,6 +92,12 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     """A name with two answers is not tried until the private one comes up."""
     with pytest.raises(NotSent, match=r"10\.0\.0\.1"):
         target_of(f"https://{HOST}/", STRICT, Names([PUBLIC, "10.0.0.1"]))
+
+
+def test_a_name_without_an_address_gets_nothing() -> None:
+    """A name server that answers with nothing leaves no place to connect to."""
+    with pytest.raises(NotSent, match="has no address"):
+        target_of(f"https://{HOST}/", STRICT, Names([]))
 
 
 @pytest.mark.parametrize(

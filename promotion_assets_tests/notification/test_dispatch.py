@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from promotion_assets.notification.dispatch import Dispatcher
+from promotion_assets.notification.dispatch import LEASE_SECONDS, Dispatcher
 from promotion_assets.policy.notifications import Notifications
 from promotion_assets_tests.ledgers import MODEL
 from promotion_assets_tests.notification.receivers import Receiver, receiver
@@ -225,3 +227,54 @@ def test_a_defect_of_the_sender_stops_nobody_else(world: World) -> None:
     done = dispatcher.round(notifier.subscriptions())
     assert sent == ["b-sound"]
     assert done.problems == ("a-broken: a defect of the sender (RuntimeError)",)
+
+
+def dispatching(world: World, send: Callable[[], None]) -> Dispatcher:
+    """A dispatcher of the world's outbox that sends by calling ``send``."""
+    return Dispatcher(
+        outbox=world.notifier().outbox,
+        limits=Notifications(),
+        send=lambda _subscription, _event: send(),
+        clock=world.clock,
+        chance=lambda: 0.5,
+        holder="slow",
+    )
+
+
+def lease_by_another(world: World) -> bool:
+    """Whether another dispatcher may now deliver to the subscription."""
+    until = world.clock() + timedelta(seconds=LEASE_SECONDS)
+    return world.notifier().outbox.lease("ops", "another", world.clock(), until)
+
+
+def test_a_slow_turn_stays_the_only_one_at_its_subscription(world: World) -> None:
+    """A turn that outlasts its lease renews it in time, and gives it back at the end."""
+    world.subscribe("ops", "https://hooks.example.org/")
+    world.judge("1", "2", "3", "4")
+    let_in: list[bool] = []
+
+    def send() -> None:
+        world.clock.advance(seconds=LEASE_SECONDS / 2)
+        let_in.append(lease_by_another(world))
+
+    done = dispatching(world, send).round(world.notifier().subscriptions())
+    assert done.delivered == 4
+    assert let_in == [False] * 4
+    assert lease_by_another(world)
+
+
+def test_a_dispatcher_that_was_held_up_leaves_the_rest_to_its_successor(world: World) -> None:
+    """What it sent counts; another has taken over meanwhile, so nothing is sent by both."""
+    world.subscribe("ops", "https://hooks.example.org/")
+    world.judge("1", "2", "3")
+
+    def send() -> None:
+        world.clock.advance(seconds=LEASE_SECONDS + 1)
+        assert lease_by_another(world)
+
+    done = dispatching(world, send).round(world.notifier().subscriptions())
+    assert (done.delivered, done.problems) == (1, ())
+    outbox = world.notifier().outbox
+    assert outbox.depth().pending == {"ops": 2}
+    until = world.clock() + timedelta(seconds=LEASE_SECONDS)
+    assert not outbox.lease("ops", "a third one", world.clock(), until)

@@ -331,6 +331,12 @@ def test_a_part_that_is_away_is_said_to_be_down(world: World) -> None:
     assert found["promotion_heard_total{from=mlflow,result=UsageError}"] == 1
 
 
+def test_readiness_says_yes_where_every_part_answers(url: str) -> None:
+    """Or whoever waits for it before sending anything would wait for ever."""
+    answer = requests.get(f"{url}/health/ready", timeout=30)
+    assert (answer.status_code, answer.json()) == (200, {"result": "ready"})
+
+
 @pytest.mark.parametrize(
     ("path", "status", "problem"),
     [("/mlflows", 404, "nothing is found at /mlflows"), ("/mlflow", 405, "/mlflow takes no GET")],
