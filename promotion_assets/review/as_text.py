@@ -91,10 +91,10 @@ def _lines(shown: Shown, opened: frozenset[str]) -> Iterator[str]:
 
 def _slice(part: Slice) -> Iterator[str]:
     for m in part.measurements:
+        observed = f"{number(m.observed) or '-'} {interval_text(m.interval)}".rstrip()
         yield (
-            f"      {m.subject}: {m.name} {number(m.observed)} {interval_text(m.interval)}, limit "
-            f"{limit_text(m) or 'none'}, champion {number(m.baseline) or '-'}, "
-            f"n {m.sample_size or '-'}"
+            f"      {m.subject}: {m.name} {observed}, limit {limit_text(m) or 'none'}, "
+            f"champion {number(m.baseline) or '-'}, n {m.sample_size or '-'}"
         )
     if part.reason:
         yield f"      {part.reason}"

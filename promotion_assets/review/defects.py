@@ -7,7 +7,7 @@ is not required; whoever reads the page sees it, and whoever does not, does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -58,13 +58,10 @@ def spoil(decision: Decision, version: str, dice: Random) -> Spoiled | None:
     """
     if not decision.approved:
         return _replayed(decision, version)
-    ways = [_harm, _fail, _limit]
+    ways: list[Callable[[Decision, str, Random], Spoiled | None]] = [_harm, _fail, _limit]
     dice.shuffle(ways)
-    for way in ways:
-        made = way(decision, version, dice)
-        if made is not None:
-            return made
-    return None
+    # A limitation fits every decision.
+    return next(made for way in ways if (made := way(decision, version, dice)) is not None)
 
 
 def _replayed(decision: Decision, version: str) -> Spoiled | None:
@@ -214,7 +211,7 @@ def _fail(decision: Decision, version: str, dice: Random) -> Spoiled | None:
     )
 
 
-def _limit(decision: Decision, version: str, dice: Random) -> Spoiled | None:
+def _limit(decision: Decision, version: str, dice: Random) -> Spoiled:
     limitation = dice.choice(LIMITATIONS)
     return Spoiled(
         decision=_approving(decision, version, decision.results),

@@ -16,6 +16,7 @@ from promotion_assets.lifecycle.drill_events import (
     DrillEnded,
     DrillOpened,
     DrillRefused,
+    DrillReminded,
     journal_of,
 )
 from promotion_assets.lifecycle.events import Adopted, AnyEvent, ReviewDecided, parse_event
@@ -255,6 +256,17 @@ def test_figures_count_what_is_over() -> None:
     assert figures.catch_rate == 0.5
     assert figures.by_reviewer == {"ana": (2, 0), "bo": (1, 1), "cy": (1, 0)}
     assert figures.missed_defects == {HARMED: 1}
+
+
+def test_what_the_rules_refused_and_who_was_reminded_is_known_of_a_drill() -> None:
+    """So that a team is reminded once, and a careless attempt is no vote."""
+    refused = DrillRefused(
+        model=JOURNAL, version="9", request_id="r9", verdict="approved", problems=("too fast",)
+    )
+    reminded = DrillReminded(model=JOURNAL, version="9", request_id="r9", assigned=("ana",))
+    (drill,) = drills_of("credit", [opened(), refused, refused, reminded])
+    assert (drill.refused, drill.reminded, drill.answers) == (2, True, ())
+    assert not drill.is_over_for("ana")
 
 
 def test_who_has_voted_may_know() -> None:

@@ -66,6 +66,11 @@ def test_open_request_is_not_opened_again_and_an_expired_one_goes_to_the_next() 
     assert again.request_id != "r1"
 
 
+def test_a_rejected_request_is_closed_and_says_so() -> None:
+    """Whoever opens it later is told that it was rejected, and not that it waits."""
+    assert closed_because(case(reviews=(vote("bo", "rejected"),)), NOW) == "it was rejected"
+
+
 def test_changed_evidence_opens_another_request() -> None:
     """Who approved the old evidence is asked again."""
     moved = case(evidence={**EVIDENCE, "model": "c" * 64}, reviews=(vote("ana"),))
@@ -160,3 +165,30 @@ def test_on_call_calendar_repeats() -> None:
     )
     assert covered_by(ical, datetime(2026, 3, 2, 9, tzinfo=UTC))[0] == "Bo"
     assert covered_by(ical, datetime(2026, 3, 3, 9, tzinfo=UTC))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("calendar", "who"),
+    [
+        ("[{who: Ana, from: 2026-03-02, until: 2026-03-04}]", None),
+        ("[{who: Ana, from: 2026-03-02, until: 2026-03-04T12:00:01}]", "Ana"),
+        (
+            "[{who: Ana, from: 2026-03-02, until: 2026-03-04}, "
+            "{who: Bo, from: '2026-03-04T13:00+01:00', until: 2026-03-05}]",
+            "Bo",
+        ),
+        ("[{who: Ana, from: 2026-03-04T12:00:01, until: 2026-03-05}]", None),
+    ],
+    ids=["over", "by the second", "in another zone", "not yet"],
+)
+def test_cover_is_whose_shift_it_is_now(calendar: str, who: str | None) -> None:
+    """A shift begins and ends at its moment, in its own time zone or else in UTC."""
+    assert covered_by(calendar, UTC_NOON)[0] == who
+
+
+@pytest.mark.parametrize("moment", ["noon", "7", "[2026, 3, 2]"])
+def test_a_shift_without_a_time_is_no_cover(moment: str) -> None:
+    """A calendar that cannot be understood covers nobody, and says so."""
+    who, said = covered_by(f"[{{who: Ana, from: {moment}, until: 2026-03-09}}]", UTC_NOON)
+    assert who is None
+    assert "not readable" in said
