@@ -18,7 +18,7 @@ from promotion_assets.defs.decision import audit_record, decision, staging
 from promotion_assets.defs.gates import gate_definition
 from promotion_assets.defs.inputs import evaluation_dataset, production_profile
 from promotion_assets.defs.jobs import job_of
-from promotion_assets.defs.mirror import registry_mirror
+from promotion_assets.defs.mirror import reconcile_sensor, registry_mirror
 from promotion_assets.defs.names import Names
 from promotion_assets.defs.notifications import notifications, notifications_sensor
 from promotion_assets.defs.platform import Platform
@@ -45,22 +45,6 @@ def model_assets(names: Names, policy: ModelPolicy) -> list[dg.AssetsDefinition]
         audit_record(names, policy),
         staging(names, policy),
     ]
-
-
-def reconcile_sensor(job: Any, every_seconds: int = 600) -> dg.SensorDefinition:
-    """Return the sensor that runs ``job`` when the daemon starts and regularly from then on."""
-
-    @dg.sensor(
-        name="reconcile_regularly",
-        job=job,
-        minimum_interval_seconds=every_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Has MLflow compared with the ledger, on start and every ten minutes.",
-    )
-    def _reconcile_regularly() -> dg.RunRequest:
-        return dg.RunRequest(tags={"promotion/reason": "regular reconciliation"})
-
-    return _reconcile_regularly
 
 
 @dataclass(frozen=True)

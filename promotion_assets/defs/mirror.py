@@ -1,8 +1,11 @@
 """The registry as the ledger's mirror: an asset whose check fails when somebody moved something."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from promotion_assets.defs.checks import check_spec
 from promotion_assets.defs.metadata import Materialized, as_text, table
@@ -10,9 +13,13 @@ from promotion_assets.defs.names import Names
 from promotion_assets.defs.platform import Platform
 from promotion_assets.defs.spec import asset_spec, spoken
 from promotion_assets.pipeline.reconciling import reconcile_model, sentences
+from promotion_assets.pipeline.workspace import utc_now
 from promotion_assets.policy.model import ModelPolicy
 
 SHOWS_THE_LEDGER = "shows_what_the_ledger_says"
+REGULARLY = timedelta(minutes=10)
+# The daemon that ticks sensors, as it signs its heartbeats.
+SENSOR_DAEMON = "SENSOR"
 
 
 def registry_mirror(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
@@ -67,3 +74,65 @@ def registry_mirror(names: Names, policy: ModelPolicy) -> dg.AssetsDefinition:
         )
 
     return _registry_mirror
+
+
+class Asked(BaseModel):
+    """The sensor's cursor: which daemon asked last, and when.
+
+    Attributes:
+        daemon: the name that it gave itself when it started; empty where it gave none.
+    """
+
+    daemon: str
+    at: AwareDatetime
+
+
+def reconcile_sensor(
+    job: Any, *, interval_seconds: int = 30, clock: Callable[[], datetime] = utc_now
+) -> dg.SensorDefinition:
+    """Return the sensor that runs ``job`` when the daemon has started and every ten minutes.
+
+    Dagster remembers the last tick over a start of the daemon, so that a long interval alone
+    would wait it out. A daemon gives itself a name when it starts, and signs its heartbeats with
+    it before it ticks anything: a name that the cursor does not know is a start.
+
+    Args:
+        interval_seconds: how often it is looked whether the time has come.
+    """
+
+    @dg.sensor(
+        name="reconcile_regularly",
+        job=job,
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Has MLflow compared with the ledger, on start and every ten minutes.",
+    )
+    def _reconcile_regularly(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        last, now = _last_asked(context.cursor), clock()
+        daemon = _daemon_of(context.instance)
+        started = last is None or last.daemon != daemon
+        if last is not None and not started and last.at <= now < last.at + REGULARLY:
+            return dg.SensorResult(
+                skip_reason=f"compared at {last.at:%H:%M} UTC; the next time is due ten minutes on",
+                cursor=context.cursor,
+            )
+        reason = "the daemon has started" if started else "regular reconciliation"
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(tags={"promotion/reason": reason})],
+            cursor=Asked(daemon=daemon, at=now).model_dump_json(),
+        )
+
+    return _reconcile_regularly
+
+
+def _last_asked(cursor: str | None) -> Asked | None:
+    try:
+        return Asked.model_validate_json(cursor or "")
+    except ValidationError:
+        # None, or one of another release.
+        return None
+
+
+def _daemon_of(instance: dg.DagsterInstance) -> str:
+    heartbeat = instance.get_daemon_heartbeats().get(SENSOR_DAEMON)
+    return (heartbeat.daemon_id if heartbeat else None) or ""

@@ -171,8 +171,8 @@ def test_two_models_whose_names_collide_stay_apart(policy: Policy) -> None:
     assert len(list(found.resolve_all_asset_specs())) == 3 * len(GRAPH) + 1
 
 
-def test_reconciliation_is_asked_for_when_the_daemon_starts(definitions: dg.Definitions) -> None:
-    """The first tick of a sensor is the daemon's start: what stopped half way is finished then."""
+def test_reconciliation_is_asked_for_and_looks_at_what_is_live(definitions: dg.Definitions) -> None:
+    """The first tick asks for it: what stopped half way is finished, champions are looked at."""
     sensor = definitions.resolve_sensor_def("reconcile_regularly")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     with dg.instance_for_test() as instance:
