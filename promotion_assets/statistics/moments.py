@@ -32,7 +32,9 @@ class Moments:
             raise ValueError(f"total {self.total!r} and squares {self.squares!r} must be finite")
         if nonzero > n:
             raise ValueError(f"nonzero ({nonzero}) exceed the {n} values")
-        if self.total**2 > n * self.squares * (1 + 1e-9):
+        # The square of a value may be too small for a float.
+        most = self.squares * (1 + 1e-9) + n * math.ulp(0.0)
+        if self.total**2 > n * most:
             raise ValueError(
                 f"{n} values with a sum of {self.total} cannot have squares of {self.squares}"
             )
