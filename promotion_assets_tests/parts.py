@@ -20,10 +20,10 @@ class Part:
 
 
 def _which(*names: str) -> Callable[[], Path | None]:
-    def find() -> Path | None:
+    def _find() -> Path | None:
         return next((Path(found) for name in names if (found := shutil.which(name))), None)
 
-    return find
+    return _find
 
 
 def _postgres_tool() -> Path | None:

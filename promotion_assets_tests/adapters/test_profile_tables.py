@@ -195,17 +195,17 @@ def test_nothing_is_sent_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Usage statistics are off in the environment and the configuration, and no socket is used."""
     contexts = []
 
-    def remembered(gx: Any) -> Any:
+    def _remembered(gx: Any) -> Any:
         contexts.append(context(gx))
         return contexts[-1]
 
-    def refused(*_: Any, **__: Any) -> None:
+    def _refused(*_: Any, **__: Any) -> None:
         raise AssertionError("a connection was tried")
 
     context = suites._context
-    monkeypatch.setattr(suites, "_context", remembered)
-    monkeypatch.setattr(socket.socket, "connect", refused)
-    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr(suites, "_context", _remembered)
+    monkeypatch.setattr(socket.socket, "connect", _refused)
+    monkeypatch.setattr(socket, "getaddrinfo", _refused)
     monkeypatch.setenv("GX_ANALYTICS_ENABLED", "true")
     validate_profile_table(table(), suite_name="credit-risk 3", docs_dir=tmp_path)
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
@@ -225,7 +225,7 @@ def test_a_second_validation_replaces_the_page(tmp_path: Path) -> None:
 def test_validations_in_threads_do_not_mix(tmp_path: Path) -> None:
     """Great Expectations keeps one project a process; each page is about its own table."""
 
-    def validated(number: int) -> tuple[int, int]:
+    def _validated(number: int) -> tuple[int, int]:
         given = table(psi=last(0.1, 0.4) if number % 2 else 0.1)
         outcomes, page = validate_profile_table(
             given, suite_name=f"suite{number}", docs_dir=tmp_path / str(number)
@@ -233,7 +233,7 @@ def test_validations_in_threads_do_not_mix(tmp_path: Path) -> None:
         return len(failures(outcomes)), page.read_text().count(f"suite{number}")
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(validated, range(4)))
+        found = list(pool.map(_validated, range(4)))
     assert [failed for failed, _ in found] == [0, 1, 0, 1]
     assert all(mentions for _, mentions in found)
 

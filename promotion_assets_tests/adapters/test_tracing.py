@@ -242,12 +242,12 @@ def test_mlflows_provider_and_the_global_one_stay_as_they_are(here: Here) -> Non
 def test_an_error_is_told_by_its_kind_alone(here: Here) -> None:
     """A message may hold values of rows, and those go into no trace."""
 
-    def fail() -> None:
+    def _fail() -> None:
         with span("outer"), span("inner"):
             raise ValueError(PLANTED)
 
     with pytest.raises(ValueError, match=PLANTED):
-        fail()
+        _fail()
     outer, inner = here.spans()
     assert outer.failed
     assert inner.failed

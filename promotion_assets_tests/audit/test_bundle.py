@@ -89,10 +89,10 @@ def _other_answers(files: dict[str, bytes]) -> None:
 
 
 def _edit_json(name: str, **values: Any) -> Edit:
-    def edit(files: dict[str, bytes]) -> None:
+    def _edit(files: dict[str, bytes]) -> None:
         files[name] = json.dumps({**json.loads(files[name]), **values}).encode()
 
-    return edit
+    return _edit
 
 
 def _lower_limit(files: dict[str, bytes]) -> None:
@@ -111,10 +111,10 @@ def _other_page(files: dict[str, bytes]) -> None:
 
 
 def _leave_out(name: str) -> Edit:
-    def edit(files: dict[str, bytes]) -> None:
+    def _edit(files: dict[str, bytes]) -> None:
         del files[name]
 
-    return edit
+    return _edit
 
 
 def _slip_in(files: dict[str, bytes]) -> None:
@@ -122,17 +122,17 @@ def _slip_in(files: dict[str, bytes]) -> None:
 
 
 def _rubbish(name: str) -> Edit:
-    def edit(files: dict[str, bytes]) -> None:
+    def _edit(files: dict[str, bytes]) -> None:
         files[name] = b"\x00rubbish"
 
-    return edit
+    return _edit
 
 
 def _deep(name: str) -> Edit:
-    def edit(files: dict[str, bytes]) -> None:
+    def _edit(files: dict[str, bytes]) -> None:
         files[name] = b"[" * 20_000 + b"]" * 20_000
 
-    return edit
+    return _edit
 
 
 EDITS: dict[str, tuple[Edit, str]] = {
@@ -172,11 +172,11 @@ def test_even_with_the_key_the_parts_must_fit_each_other(
     """A manifest signed over changed files does not hide that they contradict the entries."""
     edit, said = EDITS[name]
 
-    def both(files: dict[str, bytes]) -> None:
+    def _both(files: dict[str, bytes]) -> None:
         edit(files)
         listed_anew(files)
 
-    found = changed(bundle, tmp_path / "b.zip", both)
+    found = changed(bundle, tmp_path / "b.zip", _both)
     assert not found.valid
     assert any(said in problem for problem in found.problems), found.problems
 

@@ -124,12 +124,12 @@ def test_a_bundle_carries_counts_in_the_place_of_rows(
     assert found.compared > 50
     assert "<polyline" not in page_of(path)
 
-    def forge(files: dict[str, bytes]) -> None:
+    def _forge(files: dict[str, bytes]) -> None:
         assert "answers.parquet" not in files
         files["tally.json"] = files["tally.json"].replace(b'"auc": 0.', b'"auc": 0.0', 1)
         listed_anew(files)
 
-    assert "comes out as" in changed(path, tmp_path / "c.zip", forge).problems[0]
+    assert "comes out as" in changed(path, tmp_path / "c.zip", _forge).problems[0]
 
 
 def test_counts_of_a_version_alone_are_compared_with_no_champion(rows: Large, clock: Clock) -> None:

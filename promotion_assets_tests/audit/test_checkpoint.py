@@ -131,11 +131,11 @@ def test_a_later_checkpoint_costs_only_what_is_new(
     asked = []
     entries = ledger.entries
 
-    def counted(model: str | None = None, after: int | None = None) -> Iterable[object]:
+    def _counted(model: str | None = None, after: int | None = None) -> Iterable[object]:
         asked.append(after)
         return entries(model, after)
 
-    monkeypatch.setattr(ledger, "entries", counted)
+    monkeypatch.setattr(ledger, "entries", _counted)
     later = checkpointer.publish()
     assert asked == [3]
     assert later.checkpoint == Checkpointer(ledger, SIGNER, []).publish().checkpoint

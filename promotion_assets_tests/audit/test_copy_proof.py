@@ -174,10 +174,10 @@ def _lost(name: str) -> Callable[[Copy], None]:
 
 
 def _rubbish(name: str, data: bytes = b"\x00rubbish") -> Callable[[Copy], None]:
-    def spoil(copy: Copy) -> None:
+    def _spoil(copy: Copy) -> None:
         (copy.attached / name).write_bytes(data)
 
-    return spoil
+    return _spoil
 
 
 def _other_manifest(copy: Copy) -> None:
@@ -296,13 +296,13 @@ def _half(said: dict[str, Any]) -> None:
 
 
 def _sent(**values: str) -> Callable[[dict[str, Any]], None]:
-    def change(said: dict[str, Any]) -> None:
+    def _change(said: dict[str, Any]) -> None:
         for key, value in values.items():
             part, _, name = key.rpartition("_of_")
             held = said["predicate"][name] if part else said["predicate"]
             held[part or key] = value
 
-    return change
+    return _change
 
 
 @pytest.mark.parametrize(
@@ -352,10 +352,10 @@ def test_an_mlmodel_that_was_signed_for_is_still_read(copy: Copy) -> None:
     _mlmodel(copy)
     found = manifest(copy.artifact).digest
 
-    def change(said: dict[str, Any]) -> None:
+    def _change(said: dict[str, Any]) -> None:
         said["subject"][0]["digest"]["sha256"] = said["predicate"]["target"]["digest"] = found
 
-    copy.sign(change)
+    copy.sign(_change)
     with pytest.raises(IntegrityError, match="its MLmodel says more that is new"):
         copy.arrival()
 

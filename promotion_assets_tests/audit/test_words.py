@@ -293,13 +293,13 @@ def test_gaps_and_repetitions_are_said_with_their_numbers(
     one, two, three, four, *rest = ledger.entries()
     keys = [SIGNER.public_key]
 
-    def first(*entries: Any) -> Problem:
+    def _first(*entries: Any) -> Problem:
         return verify(entries, keys).problems[0]
 
-    gap = first(one, three, four)
+    gap = _first(one, three, four)
     assert gap.to_json() == {"kind": "removed", "entry": 2, "what": "entry 2 is not there"}
-    assert first(one, four).what == "entries 2 to 3 are not there"
-    twice = first(one, two, two)
+    assert _first(one, four).what == "entries 2 to 3 are not there"
+    twice = _first(one, two, two)
     assert (twice.kind, twice.what) == ("duplicated", "number 2 occurs twice or out of order")
     assert verify((one, two, three, four, *rest), keys).valid
 

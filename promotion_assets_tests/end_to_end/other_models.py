@@ -78,16 +78,21 @@ def register_all(folder: Path) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def classifier() -> Any:
+    def _classifier() -> Any:
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
 
     for name, policy in POLICIES.items():
         (folder / f"{name}.yaml").write_text(policy)
     # scikit-learn calls benign tumours 1.
     _register(
-        folder, "breast-cancer", load_breast_cancer, "malignant", classifier, target=lambda y: 1 - y
+        folder,
+        "breast-cancer",
+        load_breast_cancer,
+        "malignant",
+        _classifier,
+        target=lambda y: 1 - y,
     )
-    _register(folder, "wine", load_wine, "cultivar", classifier)
+    _register(folder, "wine", load_wine, "cultivar", _classifier)
     _register(folder, "diabetes", load_diabetes, "progression", Ridge)
 
 

@@ -147,12 +147,12 @@ def test_power_is_told_only_of_what_can_be_estimated() -> None:
     """Features that changed their kind, or have one bin, and other metrics have no row."""
     gates = {"accuracy": {}, "fairness": {}, "drift": {}}
 
-    def subjects(**changes: Any) -> set[tuple[str, str, str]]:
+    def _subjects(**changes: Any) -> set[tuple[str, str, str]]:
         policy = make.policy(gates=changes.pop("gates", gates))
         rows = gate_power(make.evidence(policy=policy, **changes))
         return {(row.gate, row.subject, row.measure) for row in rows}
 
-    usual = subjects()
+    usual = _subjects()
     assert {s for g, s, _ in usual if g == "drift"} == {"limit", "age", "region"}
     profile = make.profile()
     limit, age, region = profile.features
@@ -160,13 +160,13 @@ def test_power_is_told_only_of_what_can_be_estimated() -> None:
     changed = one_bin.model_copy(update={"name": "age"})
     own = make.candidate(profile=profile.model_copy(update={"features": (limit, age, one_bin)}))
     sent = profile.model_copy(update={"features": (limit, changed, one_bin)})
-    found = subjects(candidate=own, production_profile=sent)
+    found = _subjects(candidate=own, production_profile=sent)
     assert {s for g, s, _ in found if g == "drift"} == {"limit"}
     without = {**gates, "accuracy": {"metric": "accuracy"}, "fairness": {"metric": "accuracy"}}
-    told = subjects(gates=without)
+    told = _subjects(gates=without)
     assert not [s for g, s, _ in told if g == "accuracy"]
     rates = {**gates, "fairness": {"gate_on": ["tpr_gap", "selection_rate_ratio"]}}
-    assert {m for g, _, m in subjects(gates=rates) if g == "fairness"} == {
+    assert {m for g, _, m in _subjects(gates=rates) if g == "fairness"} == {
         "tpr_gap",
         "selection_rate_ratio",
     }

@@ -42,10 +42,10 @@ def result(**changes: Any) -> GateResult:
 def raising(error: BaseException) -> Callable[[Evidence, Any], Any]:
     """Return a gate's function that raises."""
 
-    def evaluate(evidence: Evidence, settings: Any) -> Any:
+    def _evaluate(evidence: Evidence, settings: Any) -> Any:
         raise error
 
-    return evaluate
+    return _evaluate
 
 
 def test_an_exception_becomes_an_error_without_a_traceback() -> None:

@@ -62,12 +62,12 @@ class Points:
     def _before(self, client: Any, name: str) -> None:
         inner = getattr(client, name)
 
-        def outer(*args: Any, **kwargs: Any) -> Any:
+        def _outer(*args: Any, **kwargs: Any) -> Any:
             # Of two runs that are made, the second is the first that an attempt to go on makes.
             self.reach(f"{name} {args[3]}" if name == "create_run" else name)
             return inner(*args, **kwargs)
 
-        setattr(client, name, outer)
+        setattr(client, name, _outer)
 
 
 def copy_once(model: str, to: str, name: str, points: Points) -> None:
@@ -81,18 +81,18 @@ def go_on(model: str, to: str, name: str) -> dict[str, Any]:
     """Go on with a copy that was killed; return what was there before and is there after."""
     workspace = Workspace.open()
 
-    def recorded() -> int:
+    def _recorded() -> int:
         copies = workspace.ledger.state(model).copies.get("1", ())
         return sum(copy.target_model == name for copy in copies)
 
-    before, points = recorded(), Points()
+    before, points = _recorded(), Points()
     copy_once(model, to, name, points)
     client = MlflowCopyTarget(to).client
     versions = client.search_model_versions(f"name = '{name}'")
     tag = f"tags.`{COPY_TAG}` = '{versions[0].tags[COPY_TAG]}'"
     experiments = [e.experiment_id for e in client.search_experiments()]
     return {
-        "recorded": [before, recorded()],
+        "recorded": [before, _recorded()],
         "versions": len(versions),
         "runs": len(client.search_runs(experiments, tag)),
         "models": len(client.search_logged_models(experiments, filter_string=tag)),
@@ -118,10 +118,10 @@ def told(folder: Path, run: Callable[[], Any]) -> Any:
     out = folder / "told.json"
     out.unlink(missing_ok=True)
 
-    def tell() -> None:
+    def _tell() -> None:
         out.write_text(json.dumps(run()))
 
-    assert in_child(tell) == 0
+    assert in_child(_tell) == 0
     return json.loads(out.read_text())
 
 
@@ -155,12 +155,12 @@ def check(point: str, found: dict[str, Any], *, recorded: bool) -> None:
 def main(folder: Path, model: str, to: str, chosen: str) -> None:
     """Kill a copy at every chosen point, go on with it, and print the counts as a line of JSON."""
 
-    def dry() -> list[str]:
+    def _dry() -> list[str]:
         points = Points()
         copy_once(model, to, "whole", points)
         return points.names
 
-    names: list[str] = told(folder, dry)
+    names: list[str] = told(folder, _dry)
     named = [f"{side} {step}" for step in STEPS for side in ("before", "after")]
     assert set(named) <= set(names)
     points = names if chosen == "points" else named

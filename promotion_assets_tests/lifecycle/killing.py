@@ -118,10 +118,10 @@ class World:
     def reconcile(self) -> Reconciliation:
         """Reconcile ledger and registry."""
 
-        def facts_of(asked: Request) -> Facts:
+        def _facts_of(asked: Request) -> Facts:
             return self.facts(asked.version)
 
-        return reconcile(self.ledger, self.registry, MODEL, facts_of, self.clock())
+        return reconcile(self.ledger, self.registry, MODEL, _facts_of, self.clock())
 
 
 def to_staging(world: World) -> ModelState:
@@ -196,14 +196,14 @@ class Points:
         """Put one point before and one after every call of a method."""
         inner = getattr(owner, name)
 
-        def outer(*args: Any, **kwargs: Any) -> Any:
+        def _outer(*args: Any, **kwargs: Any) -> Any:
             said = label(*args)
             self.reach(f"before {said}")
             result = inner(*args, **kwargs)
             self.reach(f"after {said}")
             return result
 
-        setattr(owner, name, outer)
+        setattr(owner, name, _outer)
 
     def watch(self, world: World) -> None:
         """Put points around the ledger's statements and commits and the client's calls."""
@@ -256,13 +256,13 @@ def at_every_point(world: World, name: str, chosen: Chosen) -> dict[str, Any]:
     before = [entry.hash for entry in world.ledger.entries()]
     out = world.folder / "names.json"
 
-    def dry() -> None:
+    def _dry() -> None:
         points = Points(None)
         points.watch(world)
         step(world)
         out.write_text(json.dumps(points.names))
 
-    assert in_child(world, dry) == 0
+    assert in_child(world, _dry) == 0
     names: list[str] = json.loads(out.read_text())
     target = world.ledger.state(MODEL)
     assert target.stages != source.stages, f"{name} changes nothing"
@@ -273,12 +273,12 @@ def at_every_point(world: World, name: str, chosen: Chosen) -> dict[str, Any]:
         killed += 1
         world.restore(name)
 
-        def die(at: int = at) -> None:
+        def _die(at: int = at) -> None:
             points = Points(at)
             points.watch(world)
             step(world)
 
-        ended = in_child(world, die)
+        ended = in_child(world, _die)
         assert ended == -signal.SIGKILL, f"{name} did not die at {point} but ended with {ended}"
         try:
             found = recover(world, before)
@@ -330,13 +330,13 @@ def _seconds_of_a_step(world: World) -> float:
     """Return how long a step takes in a child: a slow machine needs more time to get anywhere."""
     took = []
 
-    def once() -> None:
+    def _once() -> None:
         back_to_predecessor(world)
 
     for _ in range(3):
         world.restore("back_to_predecessor")
         began = time.monotonic()
-        assert in_child(world, once) == 0
+        assert in_child(world, _once) == 0
         took.append(time.monotonic() - began)
     return sorted(took)[1]
 

@@ -142,13 +142,13 @@ def test_of_two_changes_the_later_one_is_told_that_it_came_too_late(
     """Whether it is a promotion, an adoption or a completion; nothing of it is recorded."""
     ledger.append([evaluated("2", clock), evaluated("3", clock)])
 
-    def other(version: str) -> Callable[[], Any]:
+    def _other(version: str) -> Callable[[], Any]:
         return lambda: promote(ledger, registry, request(version), facts(version), clock())
 
     with pytest.raises(Conflict, match="another change of this model was first"):
-        promote(Busy(ledger, [other("3")]), registry, request("2"), facts("2"), clock())
+        promote(Busy(ledger, [_other("3")]), registry, request("2"), facts("2"), clock())
     with pytest.raises(Conflict, match="another change of this model was first"):
-        adopted(Busy(ledger, [other("2")]), registry)  # type: ignore[arg-type]
+        adopted(Busy(ledger, [_other("2")]), registry)  # type: ignore[arg-type]
     assert {v: str(ledger.state(MODEL).stage(v)) for v in "123"} == {
         **{"1": "None", "2": "Staging"},
         "3": "Staging",
@@ -196,13 +196,13 @@ def test_reconciling_looks_again_where_others_write_and_gives_up_in_the_end(
     adopted(ledger, registry)
     registry.aliases["champion"] = "9"
 
-    def look(busy: Busy) -> Any:
+    def _look(busy: Busy) -> Any:
         return reconcile(busy, registry, MODEL, lambda asked: facts(asked.version), clock())
 
     with pytest.raises(Conflict, match="others kept changing it meanwhile"):
-        look(Busy(ledger, always=others))
+        _look(Busy(ledger, always=others))
     assert ledger.state(MODEL).deviations == ()
-    found = look(Busy(ledger, [others]))
+    found = _look(Busy(ledger, [others]))
     assert found.deviations == ledger.state(MODEL).deviations != ()
 
 
@@ -247,10 +247,10 @@ def test_an_open_adoption_is_finished_and_needs_no_facts(
         adopted(ledger, registry)
     registry.versions["1"] = MirroredVersion()
 
-    def never(asked: Any) -> Any:
+    def _never(asked: Any) -> Any:
         raise AssertionError(asked)
 
-    found = reconcile(ledger, registry, MODEL, never, clock())
+    found = reconcile(ledger, registry, MODEL, _never, clock())
     assert found.finished is not None
     assert ledger.state(MODEL).champions == {"default": "1"}
 

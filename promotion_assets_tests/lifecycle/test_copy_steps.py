@@ -167,13 +167,13 @@ def carry(
         actor=actor,
     )
 
-    def reach(point: str) -> None:
+    def _reach(point: str) -> None:
         if passed is not None:
             passed.append(point)
         if point == die_at:
             raise Died(point)
 
-    return copy_version(plan, world, world, world, ledger, reach)
+    return copy_version(plan, world, world, world, ledger, _reach)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_long_values_are_cut_in_what_is_said_of_them() -> None:
 def test_a_later_approval_or_another_versions_rejection_lets_a_version_go(clock: Clock) -> None:
     """Only what a person said last, and of this version, speaks against a copy."""
 
-    def said(version: str, verdict: Any) -> ReviewDecided:
+    def _said(version: str, verdict: Any) -> ReviewDecided:
         return ReviewDecided(
             model=MODEL,
             version=version,
@@ -282,7 +282,7 @@ def test_a_later_approval_or_another_versions_rejection_lets_a_version_go(clock:
             comment="not now",
         )
 
-    history = [evaluated("3", clock), said("2", "rejected"), said("3", "approved")]
+    history = [evaluated("3", clock), _said("2", "rejected"), _said("3", "approved")]
     state = fold(MODEL, history)
     assert check_copyable(state, "3", digest("3"), "copy it").version == "3"
 
@@ -300,10 +300,10 @@ def test_an_mlmodel_that_would_be_written_otherwise_is_refused(
     there = Identity(model_id="m", run_id="r", artifact_path="a")
     dump = copy_identity.yaml.safe_dump
 
-    def lossy(said: dict[str, Any], **options: Any) -> str:
+    def _lossy(said: dict[str, Any], **options: Any) -> str:
         return dump({k: v for k, v in said.items() if k != "flavors" or not options}, **options)
 
-    monkeypatch.setattr(copy_identity.yaml, "safe_dump", lossy)
+    monkeypatch.setattr(copy_identity.yaml, "safe_dump", _lossy)
     with pytest.raises(IntegrityError, match="it does not survive being written again"):
         copy_identity.rewritten(b"flavors: {}\n", there)
 

@@ -26,7 +26,7 @@ from promotion_assets_tests.registries import NOWHERE, QUICK, Judged, plain_envi
 def leaking_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing may set the global tracking URI, and nobody listens where it points."""
 
-    def never(*_: Any, **__: Any) -> None:
+    def _never(*_: Any, **__: Any) -> None:
         raise AssertionError("the global tracking URI was set")
 
     for name, value in {
@@ -38,7 +38,7 @@ def leaking_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # What a test before this one has set in this process would stand in for the environment.
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
     for module in (mlflow, mlflow.tracking, mlflow.tracking._tracking_service.utils):
-        monkeypatch.setattr(module, "set_tracking_uri", never)
+        monkeypatch.setattr(module, "set_tracking_uri", _never)
     yield
     assert os.environ["MLFLOW_TRACKING_URI"] == NOWHERE
     assert mlflow.get_tracking_uri() == NOWHERE
@@ -108,14 +108,14 @@ def test_bytes_that_were_changed_at_the_target_are_never_registered(
     name = f"changed-{file.replace('.', '-')}"
     (judged.folder / f"{name}.marker").touch()
 
-    def change() -> None:
+    def _change() -> None:
         found = files_of(judged, name, file)
         assert found
         for path in found:
             path.write_bytes(otherwise(path.read_bytes()))
 
     with pytest.raises(IntegrityError, match=said):
-        send(judged, name, reach=at("before verification", change))
+        send(judged, name, reach=at("before verification", _change))
     if file in ("model.skops", "MLmodel"):
         with pytest.raises(IntegrityError, match=said):
             send(judged, name)

@@ -212,9 +212,9 @@ def test_a_live_version_that_the_registry_lacks_is_not_digested(
     registry.deleted = {"2"}
     asked: list[str] = []
 
-    def digest_of(version: str) -> str:
+    def _digest_of(version: str) -> str:
         asked.append(version)
         return digest(version)
 
-    compare(ledger.state(MODEL), registry.read_mirror(MODEL), digest_of)
+    compare(ledger.state(MODEL), registry.read_mirror(MODEL), _digest_of)
     assert asked == ["1"]

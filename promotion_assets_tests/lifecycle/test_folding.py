@@ -104,24 +104,24 @@ def test_a_rollout_stands_where_its_own_steps_have_left_it(clock: Clock) -> None
     events = [*live("1", clock), *live("2", clock)]
     assert standing(fold(MODEL, live("1", clock)), "default") is None
 
-    def stands(*steps: AnyEvent) -> tuple[object, ...]:
+    def _stands(*steps: AnyEvent) -> tuple[object, ...]:
         found = standing(fold(MODEL, [*events, *steps]), "default")
         assert found is not None
         return found.step, found.since, found.paused, found.held
 
-    assert stands() == (None, None, None, None)
-    assert stands(step("pause", clock)) == (None, None, "pause now", None)
-    assert stands(step("pause", clock), step("resume", clock)) == (None, None, None, None)
+    assert _stands() == (None, None, None, None)
+    assert _stands(step("pause", clock)) == (None, None, "pause now", None)
+    assert _stands(step("pause", clock), step("resume", clock)) == (None, None, None, None)
     begun = step("start", clock)
-    assert stands(begun) == (0, start, None, None)
-    assert stands(begun, step("hold", clock)) == (0, start, None, "hold now")
+    assert _stands(begun) == (0, start, None, None)
+    assert _stands(begun, step("hold", clock)) == (0, start, None, "hold now")
     clock.advance(hours=1)
     resumed = step("resume", clock)
-    assert stands(begun, step("hold", clock), resumed) == (0, clock(), None, None)
-    assert stands(begun, step("pause", clock), step("skip", clock, 1)) == (1, clock(), None, None)
-    assert stands(begun, step("abort", clock)) == (None, None, None, None)
+    assert _stands(begun, step("hold", clock), resumed) == (0, clock(), None, None)
+    assert _stands(begun, step("pause", clock), step("skip", clock, 1)) == (1, clock(), None, None)
+    assert _stands(begun, step("abort", clock)) == (None, None, None, None)
     other = step("start", clock, version="9")
-    assert stands(other) == (None, None, None, None)
+    assert _stands(other) == (None, None, None, None)
     again = fold(MODEL, [*events, begun, step("roll_back", clock), step("pause", clock)])
     assert [s.action for s in steps_of(again, "default")] == ["pause"]
 
@@ -130,7 +130,7 @@ def test_a_rollout_knows_its_latch_and_its_deployment(clock: Clock) -> None:
     """Only the last report on production counts, and both its answers must be good."""
     events = [*live("1", clock), *live("2", clock)]
 
-    def report(**changes: Any) -> DeploymentConfirmed:
+    def _report(**changes: Any) -> DeploymentConfirmed:
         values: dict[str, Any] = {
             "version": "2",
             "notification": "n",
@@ -141,18 +141,18 @@ def test_a_rollout_knows_its_latch_and_its_deployment(clock: Clock) -> None:
         }
         return DeploymentConfirmed(model=MODEL, **values)
 
-    def deployed(*reports: AnyEvent) -> str:
+    def _deployed(*reports: AnyEvent) -> str:
         found = standing(fold(MODEL, [*events, *reports]), "default")
         assert found is not None
         return found.deployment
 
-    assert deployed() == "none"
-    assert deployed(report()) == "good"
-    assert deployed(report(smoke_test="failed")) == "bad"
-    assert deployed(report(health="unhealthy"), report()) == "good"
-    assert deployed(report(), report(health="unhealthy")) == "bad"
-    assert deployed(report(environment="test")) == "none"
-    assert deployed(report(version="1")) == "none"
+    assert _deployed() == "none"
+    assert _deployed(_report()) == "good"
+    assert _deployed(_report(smoke_test="failed")) == "bad"
+    assert _deployed(_report(health="unhealthy"), _report()) == "good"
+    assert _deployed(_report(), _report(health="unhealthy")) == "bad"
+    assert _deployed(_report(environment="test")) == "none"
+    assert _deployed(_report(version="1")) == "none"
     latch = DigestLatched(model=MODEL, version="2", digest=digest("2"), reason="it lied")
     found = standing(fold(MODEL, [*events, latch]), "default")
     assert found is not None

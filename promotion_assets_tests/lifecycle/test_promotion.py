@@ -253,7 +253,7 @@ def test_the_steps_of_a_rollout_are_recorded_with_the_plan_that_they_change(
     adopted(ledger, registry)
     go_live(ledger, registry, "2", clock)
 
-    def step(action: Any, share: int) -> list[AnyEvent]:
+    def _step(action: Any, share: int) -> list[AnyEvent]:
         return step_events(
             ledger.state(MODEL),
             "default",
@@ -267,14 +267,14 @@ def test_the_steps_of_a_rollout_are_recorded_with_the_plan_that_they_change(
         )
 
     share = segment_plan(ledger.state(MODEL), "default").share
-    assert [event.kind for event in step("hold", share)] == ["ROLLOUT_STEP"]
-    planned, stepped = step("advance", 2500)
+    assert [event.kind for event in _step("hold", share)] == ["ROLLOUT_STEP"]
+    planned, stepped = _step("advance", 2500)
     assert (planned.kind, stepped.kind) == ("TRAFFIC_PLANNED", "ROLLOUT_STEP")
     ledger.append([planned, stepped])
     before = ledger.state(MODEL)
     assert segment_plan(before, "default").share == 2500
 
-    def story(old: ModelState, new: ModelState) -> list[AnyEvent]:
+    def _story(old: ModelState, new: ModelState) -> list[AnyEvent]:
         return ending(
             old,
             new,
@@ -286,7 +286,7 @@ def test_the_steps_of_a_rollout_are_recorded_with_the_plan_that_they_change(
             statistics={},
         )
 
-    after = rollback(ledger, registry, MODEL, actor="guard", reason="errors", story=story)
+    after = rollback(ledger, registry, MODEL, actor="guard", reason="errors", story=_story)
     last: Any = after.rollout_steps["default"][-1]
     assert (last.action, last.share_from, last.share_to) == ("roll_back", 2500, 0)
     assert standing(after, "default") is None

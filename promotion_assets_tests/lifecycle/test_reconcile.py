@@ -29,10 +29,10 @@ def again(
 ) -> Reconciliation:
     """Reconcile with facts under which every evaluation still holds."""
 
-    def facts_of(asked: Request) -> Facts:
+    def _facts_of(asked: Request) -> Facts:
         return facts(asked.version)
 
-    return reconcile(ledger, registry, MODEL, facts_of, clock(), **options)  # type: ignore[arg-type]
+    return reconcile(ledger, registry, MODEL, _facts_of, clock(), **options)  # type: ignore[arg-type]
 
 
 def half_done(ledger: DatabaseLedger, registry: FakeRegistry, clock: Clock, when: int) -> None:
@@ -93,10 +93,10 @@ def test_a_promotion_whose_facts_cannot_be_had_is_undone(
     """Absence of evidence does not roll a change forward."""
     half_done(ledger, registry, clock, 1)
 
-    def facts_of(asked: Request) -> Facts:
+    def _facts_of(asked: Request) -> Facts:
         raise EvidenceMissing("read it", "the artifact is gone", "register it again")
 
-    found = reconcile(ledger, registry, MODEL, facts_of, clock())
+    found = reconcile(ledger, registry, MODEL, _facts_of, clock())
     assert found.abandoned == "promote, the artifact is gone"
 
 

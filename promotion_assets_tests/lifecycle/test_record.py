@@ -86,12 +86,12 @@ def test_runs_that_end_at_once_record_one_verdict(
     start = threading.Barrier(6)
     recorded: list[Recorded] = []
 
-    def run(seconds: int) -> None:
+    def _run(seconds: int) -> None:
         start.wait()
         made = decision(clock, seconds=seconds)
         recorded.append(record_evaluation(ledger, registry, made, stands=same_question))
 
-    threads = [threading.Thread(target=run, args=[number]) for number in range(6)]
+    threads = [threading.Thread(target=_run, args=[number]) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

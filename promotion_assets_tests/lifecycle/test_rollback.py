@@ -53,11 +53,11 @@ def test_the_plan_waits_for_no_registry_to_be_opened(
     go_live(ledger, registry, "2", clock)
     found: list[dict[str, str]] = []
 
-    def opened() -> FakeRegistry:
+    def _opened() -> FakeRegistry:
         found.append(dict(ledger.state(MODEL).rolling))
         return registry
 
-    state = rollback(ledger, LateRegistry(opened), MODEL, actor="ana", reason="errors tripled")
+    state = rollback(ledger, LateRegistry(_opened), MODEL, actor="ana", reason="errors tripled")
     assert found
     assert found[0] == {}
     assert state.intent is None

@@ -281,11 +281,11 @@ class Writers(RuleBasedStateMachine):
 
     @rule(writer=st.integers(0, WRITERS - 1))
     def reconcile(self, writer: int) -> None:
-        def facts_of(asked: Request) -> Facts:
+        def _facts_of(asked: Request) -> Facts:
             return self.facts(asked.version, asked.segment)
 
         ledger = self.ledgers[writer]
-        reconcile(ledger, self.registry, MODEL, facts_of, self.clock(), on_bypass="revert")
+        reconcile(ledger, self.registry, MODEL, _facts_of, self.clock(), on_bypass="revert")
         state = ledger.state(MODEL)
         assert state.intent is None
         if state.lines:

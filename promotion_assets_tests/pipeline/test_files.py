@@ -62,10 +62,10 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(
     target = tmp_path / "value.json"
     write_bytes(target, b"old")
 
-    def full(_: int) -> None:
+    def _full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(StorageUnreachable, match="No space left"):
         write_bytes(target, b"new")
     assert target.read_bytes() == b"old"

@@ -81,14 +81,14 @@ def test_looking_costs_what_is_new(opened: Workspace) -> None:
         seen = new
     assert new.models[MODEL].highest == VERSIONS
 
-    def look_again() -> tuple[list[str], Watch]:
+    def _look_again() -> tuple[list[str], Watch]:
         found, after = look_for_versions(opened, [MODEL], new, tuple, most=25)
         return [question.version for question in found], after
 
-    assert within(0.3, "a look with nothing new", look_again)[0] == []
+    assert within(0.3, "a look with nothing new", _look_again)[0] == []
     client = MlflowClient(opened.tracking_uri, opened.tracking_uri)
     client.create_model_version(MODEL, "file:///nowhere")
-    found, _ = within(0.3, "a look with one new version", look_again)
+    found, _ = within(0.3, "a look with one new version", _look_again)
     assert found == [str(VERSIONS + 1)]
     client.delete_model_version(MODEL, str(VERSIONS + 1))
 

@@ -127,11 +127,11 @@ def test_a_look_at_a_slow_registry_ends_early_and_the_next_goes_on(
     """A sensor has a minute: each look takes at least one model further, and none is left out."""
     answer = opened.registry.registered_after
 
-    def slowly(*arguments: Any, **named: Any) -> Any:
+    def _slowly(*arguments: Any, **named: Any) -> Any:
         clock.advance(seconds=11)
         return answer(*arguments, **named)
 
-    monkeypatch.setattr(opened.registry, "registered_after", slowly)
+    monkeypatch.setattr(opened.registry, "registered_after", _slowly)
     first, seen = look(opened, Watch())
     second, seen = look(opened, seen)
     assert versions(first) == [(ONE, n) for n in ("1", "2", "3")]

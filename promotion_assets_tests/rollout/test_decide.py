@@ -118,14 +118,14 @@ def test_lost_events_are_an_error_and_no_verdict() -> None:
 def test_harm_outweighs_error_and_error_outweighs_the_rest() -> None:
     """Fail, error, inconclusive, success, in this order; nothing at all is inconclusive."""
 
-    def found(*verdicts: Verdict) -> Verdict:
+    def _found(*verdicts: Verdict) -> Verdict:
         return worst([Finding("x", verdict, "") for verdict in verdicts])
 
-    assert found(Verdict.SUCCESS, Verdict.ERROR, Verdict.FAIL) is Verdict.FAIL
-    assert found(Verdict.INCONCLUSIVE, Verdict.ERROR) is Verdict.ERROR
-    assert found(Verdict.SUCCESS, Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE
-    assert found(Verdict.SUCCESS) is Verdict.SUCCESS
-    assert found() is Verdict.INCONCLUSIVE
+    assert _found(Verdict.SUCCESS, Verdict.ERROR, Verdict.FAIL) is Verdict.FAIL
+    assert _found(Verdict.INCONCLUSIVE, Verdict.ERROR) is Verdict.ERROR
+    assert _found(Verdict.SUCCESS, Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE
+    assert _found(Verdict.SUCCESS) is Verdict.SUCCESS
+    assert _found() is Verdict.INCONCLUSIVE
 
 
 def test_latch_goes_back_before_and_during_the_rollout() -> None:

@@ -45,12 +45,12 @@ def test_step_that_cannot_tell_ends_at_the_very_end_of_its_longest_time() -> Non
 def test_exactly_the_units_asked_for_are_enough() -> None:
     """The policy's number is the least that is enough; one more would be waited for."""
 
-    def asking(units: int) -> RolloutPolicy:
+    def _asking(units: int) -> RolloutPolicy:
         steps = [{"share": 0.05, "minimum_units": units}, {"share": 1}]
         return RolloutPolicy.model_validate({"steps": steps})
 
-    assert decide(PLAN, asking(5000), ENOUGH, START + HOUR).kind == "bake"
-    assert decide(PLAN, asking(5001), ENOUGH, START + HOUR).kind == "wait"
+    assert decide(PLAN, _asking(5000), ENOUGH, START + HOUR).kind == "bake"
+    assert decide(PLAN, _asking(5001), ENOUGH, START + HOUR).kind == "wait"
 
 
 @pytest.mark.parametrize("changes", [{"since": START + HOUR}, {"paused": "x"}, {"held": "x"}, {}])
@@ -102,18 +102,18 @@ def test_before_it_begins_everything_that_is_missing_is_named() -> None:
     policy = RolloutPolicy(require_deployment=True)
     plan = RolloutPlan("2", not_ready=("server a lags", "server b lags"))
 
-    def begun(**changes: object) -> tuple[str, int | None, str]:
+    def _begun(**changes: object) -> tuple[str, int | None, str]:
         action = decide(replace(plan, **changes), policy, ENOUGH, START)  # type: ignore[arg-type]
         assert action.share == (500 if action.kind == "start" else 0)
         return action.kind, action.step, action.reason
 
-    assert begun(paused="holiday") == ("wait", None, "paused: holiday")
-    assert begun() == ("wait", None, f"server a lags; server b lags; {NO_PIPELINE}")
-    assert begun(not_ready=(), deployment="bad") == ("wait", None, BAD_PIPELINE)
-    kind, step, reason = begun(not_ready=(), deployment="good")
+    assert _begun(paused="holiday") == ("wait", None, "paused: holiday")
+    assert _begun() == ("wait", None, f"server a lags; server b lags; {NO_PIPELINE}")
+    assert _begun(not_ready=(), deployment="bad") == ("wait", None, BAD_PIPELINE)
+    kind, step, reason = _begun(not_ready=(), deployment="good")
     assert (kind, step) == ("start", 0)
     assert "loaded, verified" in reason
-    assert begun(latched="wrong prices")[:2] == ("roll_back", None)
+    assert _begun(latched="wrong prices")[:2] == ("roll_back", None)
 
 
 def test_experiment_says_what_it_recommends() -> None:

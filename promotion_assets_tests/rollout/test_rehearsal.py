@@ -37,7 +37,7 @@ def statistics(rehearsal: Rehearsal, run: int, look: int) -> Statistics:
     """Return what a rollout's counts would be at this look of this run."""
     until = np.arange(len(rehearsal.step)) <= look
 
-    def arm(name: str, part: np.ndarray) -> ArmCounts:
+    def _arm(name: str, part: np.ndarray) -> ArmCounts:
         units = int(getattr(rehearsal.decisions, f"units_{name}")[run, part].sum())
         return ArmCounts(
             requests=units,
@@ -50,7 +50,7 @@ def statistics(rehearsal: Rehearsal, run: int, look: int) -> Statistics:
             },
         )
 
-    def decided(name: str, part: np.ndarray) -> ArmDecisions:
+    def _decided(name: str, part: np.ndarray) -> ArmDecisions:
         units = int(getattr(rehearsal.decisions, f"units_{name}")[run, part].sum())
         positive = int(getattr(rehearsal.decisions, f"events_{name}")[run, part].sum())
         return ArmDecisions(units, units, positive)
@@ -60,11 +60,11 @@ def statistics(rehearsal: Rehearsal, run: int, look: int) -> Statistics:
         share = POLICY.share_at(step)
         in_step = until & (rehearsal.step == step)
         steps.append(
-            StepCounts(step, share, decided("candidate", in_step), decided("stable", in_step))
+            StepCounts(step, share, _decided("candidate", in_step), _decided("stable", in_step))
         )
         for number in sorted(set(rehearsal.slice[in_step].tolist())):
             part = in_step & (rehearsal.slice == number)
-            slices.append(Slice(step, number, share, arm("candidate", part), arm("stable", part)))
+            slices.append(Slice(step, number, share, _arm("candidate", part), _arm("stable", part)))
     thresholds = {kind: 1.0 for kind in rehearsal.rates if kind != "error"}
     return Statistics(tuple(slices), tuple(steps), thresholds)
 

@@ -96,6 +96,22 @@ def test_abort_is_a_rollback_with_its_story(world: World) -> None:
         abort(world, MODEL, "default", **BY)  # type: ignore[arg-type]
 
 
+def test_a_refused_step_names_the_version_and_the_command_that_helps(world: World) -> None:
+    """Whoever is called at night reads which version it is about, and what to type."""
+    world.begin()
+    with pytest.raises(TransitionRefused) as early:
+        skip(world, MODEL, "default", **BY)  # type: ignore[arg-type]
+    assert early.value.problem.startswith("the rollout of version 2 has not begun")
+    assert f"`promotion rollout status {MODEL}`" in early.value.next_step
+    world.tick()
+    with pytest.raises(TransitionRefused, match="version 2 is neither paused nor held"):
+        resume(world, MODEL, "default", **BY)  # type: ignore[arg-type]
+    pause(world, MODEL, "default", **BY)  # type: ignore[arg-type]
+    with pytest.raises(TransitionRefused, match="version 2 is paused already: ") as twice:
+        pause(world, MODEL, "default", **BY)  # type: ignore[arg-type]
+    assert f"`promotion rollout resume {MODEL} " in twice.value.next_step
+
+
 def test_lost_or_damaged_tally_is_made_again_from_the_log(world: World) -> None:
     """The file between two ticks only saves time: with it, without it, and with rubbish."""
     world.tick()
@@ -126,10 +142,10 @@ def test_event_log_that_is_away_lets_shares_stay(
     """No data is inconclusive: it waits, and its longest time still comes to an end."""
     reach(world, 500)
 
-    def away(*_: object, **__: object) -> None:
+    def _away(*_: object, **__: object) -> None:
         raise StorageUnreachable("read the event log", "disk gone", "mount it")
 
-    monkeypatch.setattr(world.events, "batches", away)
+    monkeypatch.setattr(world.events, "batches", _away)
     world.clock.advance(minutes=20)
     waiting = world.tick()
     assert not waiting.done
@@ -152,13 +168,13 @@ def test_two_ticks_at_once_record_one_step(world: World, monkeypatch: pytest.Mon
     """Whoever appends first is recorded; the other sees it and records nothing."""
     look = rollouts.look_at
 
-    def slow(*given: object) -> object:
+    def _slow(*given: object) -> object:
         seen = look(*given)  # type: ignore[arg-type]
         monkeypatch.setattr(rollouts, "look_at", look)
         assert world.tick().done
         return seen
 
-    monkeypatch.setattr(rollouts, "look_at", slow)
+    monkeypatch.setattr(rollouts, "look_at", _slow)
     late = world.tick()
     assert late.conflict is not None
     assert [s.action for s in world.steps()] == ["start"]

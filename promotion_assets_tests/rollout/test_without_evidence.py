@@ -66,17 +66,19 @@ def test_a_difference_that_changed_between_steps_is_judged_by_the_last_step_alon
     last = len(asked.way) - 1
     many = 2_000_000
 
-    def step(number: int, positive: float) -> StepCounts:
+    def _step(number: int, positive: float) -> StepCounts:
         candidate = ArmDecisions(many, many, round(many * positive))
         stable = ArmDecisions(many, many, round(many * 0.2))
         return StepCounts(number, asked.share_at(number), candidate, stable)
 
-    higher, lower = step(0, 0.22), step(last, 0.18)
+    higher, lower = _step(0, 0.22), _step(last, 0.18)
     alone = finding(judge(asked, Statistics(steps=(lower,)), last), "decision rate")
     both = finding(judge(asked, Statistics(steps=(higher, lower)), last), "decision rate")
     assert both.reason == alone.reason
     assert both.verdict is Verdict.SUCCESS
-    alike = finding(judge(asked, Statistics(steps=(step(0, 0.1815), lower)), last), "decision rate")
+    alike = finding(
+        judge(asked, Statistics(steps=(_step(0, 0.1815), lower)), last), "decision rate"
+    )
     assert alone.low is not None
     assert alike.low is not None
     assert alone.low < alike.low

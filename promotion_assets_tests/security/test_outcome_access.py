@@ -44,12 +44,12 @@ def told(
     """Tell an outcome to a server that says it listens at ``host``."""
     access = OutcomeAccess.of(environ, host)
 
-    def app() -> FastAPI:
+    def _app() -> FastAPI:
         made = FastAPI()
         made.include_router(routes.outcome_routes(log, RULES, Clock(), access))
         return made
 
-    with answering(app) as port:
+    with answering(_app) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("POST", "/outcomes", body, dict(headers))
         answer = connection.getresponse()

@@ -75,16 +75,16 @@ class Asked:
         )
         messages = iter(parts)
 
-        async def receive() -> dict[str, Any]:
+        async def _receive() -> dict[str, Any]:
             return next(messages)
 
-        async def send(message: dict[str, Any]) -> None:
+        async def _send(message: dict[str, Any]) -> None:
             self.sent.append(message)
 
         named = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
         with ThreadPoolExecutor(1) as pool:
             asked = Questions(self.engine, dialect or Invocations(), pool)
-            asyncio.run(asked({"headers": named}, receive, send))
+            asyncio.run(asked({"headers": named}, _receive, _send))
         return json.loads(self.sent[-1]["body"])
 
     @property

@@ -251,11 +251,11 @@ def test_requests_under_way_are_answered_before_it_ends(world: World) -> None:
     with serving(world) as server:
         clients = [Client(server.port) for _ in range(4)]
 
-        def keep_asking(client: Client) -> None:
+        def _keep_asking(client: Client) -> None:
             for _ in range(25):
                 statuses.append(client.ask().status)
 
-        threads = [threading.Thread(target=keep_asking, args=[client]) for client in clients]
+        threads = [threading.Thread(target=_keep_asking, args=[client]) for client in clients]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -277,7 +277,7 @@ def test_a_thousand_swaps_over_http_fail_no_request(world: World) -> None:
         first = engine.generation
         only = first.plan.segments[0]
 
-        def keep_asking() -> None:
+        def _keep_asking() -> None:
             client = Client(server.port)
             while not over.is_set():
                 said = client.ask(X_Promotion_Unit="u")
@@ -285,7 +285,7 @@ def test_a_thousand_swaps_over_http_fail_no_request(world: World) -> None:
                 seen.append((said.status, generation, said.headers["x-promotion-version"]))
             client.close()
 
-        threads = [threading.Thread(target=keep_asking) for _ in range(2)]
+        threads = [threading.Thread(target=_keep_asking) for _ in range(2)]
         for thread in threads:
             thread.start()
         for number in range(1, 1001):

@@ -49,7 +49,7 @@ def test_a_thousand_plan_changes_cost_no_request_and_show_no_mixture() -> None:
     seen: list[Seen] = []
     over = threading.Event()
 
-    def ask() -> None:
+    def _ask() -> None:
         number = 0
         while not over.is_set():
             number += 1
@@ -60,7 +60,7 @@ def test_a_thousand_plan_changes_cost_no_request_and_show_no_mixture() -> None:
     # Threads that are interrupted often meet each other half way more often.
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
-    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads = [threading.Thread(target=_ask) for _ in range(2)]
     try:
         for thread in threads:
             thread.start()

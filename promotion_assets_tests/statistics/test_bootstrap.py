@@ -50,11 +50,11 @@ def test_bca_bounds_agree_with_scipy() -> None:
     """On a skewed sample bias and acceleration shift the interval as SciPy's BCa does."""
     values = np.random.default_rng(2).exponential(size=80)
 
-    def variance(_: np.ndarray, sample: np.ndarray) -> float:
+    def _variance(_: np.ndarray, sample: np.ndarray) -> float:
         return float(np.var(sample))
 
     labels = np.arange(80)
-    ours = bootstrap(variance, labels, values, resamples=4000, rng=np.random.default_rng(3))
+    ours = bootstrap(_variance, labels, values, resamples=4000, rng=np.random.default_rng(3))
     theirs = scipy.stats.bootstrap(
         (values,), np.var, n_resamples=4000, method="BCa", rng=np.random.default_rng(4)
     ).confidence_interval
@@ -136,18 +136,18 @@ def test_a_metric_that_is_often_undefined_is_refused() -> None:
     """With one positive row a third of the resamples have none: no interval is made of that."""
     labels = np.array([1] + [0] * 30)
 
-    def mean_of_positives(y: np.ndarray, v: np.ndarray) -> float:
+    def _mean_of_positives(y: np.ndarray, v: np.ndarray) -> float:
         return float(v[y == 1].mean()) if (y == 1).any() else math.nan
 
     with pytest.raises(ValueError, match=r"undefined on \d+ of 200 resamples"):
         bootstrap(
-            mean_of_positives,
+            _mean_of_positives,
             labels,
             np.arange(31.0),
             resamples=200,
             rng=np.random.default_rng(0),
         )
     with pytest.raises(ValueError, match="undefined on the 30 rows"):
-        bootstrap(mean_of_positives, labels[1:], np.arange(30.0), rng=np.random.default_rng(0))
+        bootstrap(_mean_of_positives, labels[1:], np.arange(30.0), rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least 100 resamples, got 10"):
         bootstrap(accuracy_score, labels, labels, resamples=10, rng=np.random.default_rng(0))

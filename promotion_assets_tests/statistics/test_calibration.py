@@ -84,18 +84,18 @@ def test_ece_interval_covers(n: int, amount: float, waves: int) -> None:
     """Intervals of the ECE of a miscalibrated score cover 93 to 97 %."""
     rng = np.random.default_rng(n)
 
-    def rate(scores: np.ndarray) -> np.ndarray:
+    def _rate(scores: np.ndarray) -> np.ndarray:
         return np.clip(scores - amount * np.sin(waves * np.pi * scores), 0, 1)
 
     population = rng.beta(2, 4, size=500_000)
     table = reliability(population > 0.5, population)
     bin_of = np.searchsorted(table.edges, population)
-    true_rate = np.bincount(bin_of, weights=rate(population)) / table.rows
+    true_rate = np.bincount(bin_of, weights=_rate(population)) / table.rows
     truth = float(np.abs(true_rate - table.mean_score) @ table.rows / table.rows.sum())
     estimates = []
     for _ in range(800):
         scores = rng.beta(2, 4, size=n)
-        estimates.append(ece_estimate(rng.random(n) < rate(scores), scores, rng=rng))
+        estimates.append(ece_estimate(rng.random(n) < _rate(scores), scores, rng=rng))
     assert LOW <= coverage(estimates, truth) <= HIGH
 
 

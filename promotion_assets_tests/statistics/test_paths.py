@@ -104,11 +104,11 @@ def kept(arm: MomentArrays, run: int, step: np.ndarray) -> Moments:
 def money(paying: float) -> Callable[[np.random.Generator, tuple[int, int]], np.ndarray]:
     """Return draws of what customers spend: most nothing, the others log-normal, winsorised."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    def _draw(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         spent = np.minimum(rng.lognormal(size=shape), math.exp(2.326))
         return np.where(rng.random(shape) < paying, spent, 0.0)
 
-    return draw
+    return _draw
 
 
 @pytest.mark.parametrize("base", [0.005, 0.05, 0.4])

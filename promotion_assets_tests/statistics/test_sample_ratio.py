@@ -35,11 +35,11 @@ def test_two_arms_equal_quadrature(units: tuple[int, int], concentration: float)
     prior = beta(concentration * p, concentration * (1 - p))
     a, b = units
 
-    def likelihood(q: float) -> float:
+    def _likelihood(q: float) -> float:
         log = float(xlogy(a, q / p) + xlogy(b, (1 - q) / (1 - p)))
         return math.exp(log) * float(prior.pdf(q))
 
-    expected = quad(likelihood, 0, 1, points=[p, a / (a + b) or p], limit=400)[0]
+    expected = quad(_likelihood, 0, 1, points=[p, a / (a + b) or p], limit=400)[0]
     ours = sample_ratio([ArmCounts((p, 1 - p), units)], concentration=concentration)
     assert ours.value == pytest.approx(expected, rel=1e-6)
 
