@@ -3,8 +3,9 @@
 ``python -m promotion_assets_tests.coverage_table`` runs the tests folder by folder, each in a
 process of its own, and ends with 1 where fewer than 95 % of all branches were taken both ways.
 Tests that kill processes or hold several of them against each other are left out: a killed
-process writes down nothing, and what they show is no line of code. What runs in a sandbox with
-an empty environment is not seen either, and tested in the tests' own process too.
+process writes down nothing, and what they show is no line of code. Processes that tests start
+are measured, those that they become or fork too. What runs in a sandbox with an empty environment
+is not seen, and tested in the tests' own environment too.
 """
 
 from __future__ import annotations

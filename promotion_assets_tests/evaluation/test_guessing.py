@@ -71,3 +71,18 @@ def test_a_missing_label_is_an_error(frame: pd.DataFrame) -> None:
     """Nothing is guessed about a column that is not there."""
     with pytest.raises(KeyError, match="gone"):
         guess(frame, "gone", ())
+
+
+def test_a_column_with_gaps_or_repeats_names_no_unit(frame: pd.DataFrame) -> None:
+    """A row that cannot be found by its id would be counted under another's."""
+    gaps = frame.assign(customer_id=frame["customer_id"].where(frame.index != 3))
+    repeats = frame.assign(customer_id=frame["customer_id"].where(frame.index != 3, 1000))
+    for changed in (gaps, repeats):
+        assert guess(changed, "churned", {"amount", "AGE", "plan"}).id is None
+
+
+def test_words_without_end_are_no_group(frame: pd.DataFrame) -> None:
+    """Not even under a protected name: four hundred towns cannot be compared."""
+    towns = [f"town {number}" for number in range(len(frame))]
+    found = guess(frame.assign(nationality=towns, note=towns), "churned", {"amount"})
+    assert not {"nationality", "note"} & {group.column for group in found.groups}

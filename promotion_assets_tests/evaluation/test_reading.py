@@ -309,3 +309,53 @@ def test_what_a_file_system_says_is_told_without_credentials() -> None:
         raise FileNotFoundError("https://u:secret@h/a.csv?signature=secret is not there")
     assert "https://***@h/a.csv?… is not there" in caught.value.problem
     assert "secret" not in str(caught.value)
+
+
+def test_a_column_that_is_empty_in_one_file_has_the_type_of_the_others(tmp_path: Path) -> None:
+    """A month without a single value does not make words of the numbers of all months."""
+    write(tmp_path / "parts" / "a.csv", "id,x\n1,\n")
+    write(tmp_path / "parts" / "b.csv", "id,x\n2,7\n")
+    write(tmp_path / "parts" / "c.csv", "id,x\n3,\n")
+    found = read_frame("parts", base=tmp_path)
+    assert pd.api.types.is_numeric_dtype(found["x"])
+    assert found["x"].isna().tolist() == [True, False, True]
+
+
+def test_a_line_that_is_cut_off_far_below_is_said(tmp_path: Path) -> None:
+    """Also where the file is read in pieces, and the first of them are sound."""
+    write(tmp_path / "rows.csv", "id,x\n" + "1,0.25\n" * 400_000 + "1\n")
+    with pytest.raises(UsageError, match="not what it is taken for"):
+        read_frame("rows.csv", base=tmp_path)
+
+
+def test_a_pattern_in_a_folder_that_is_not_there_finds_nothing(tmp_path: Path) -> None:
+    """As a name would, and with the address in the message."""
+    with pytest.raises(PromotionError, match="no-such-folder"):
+        read_frame("no-such-folder/*.csv", base=tmp_path)
+
+
+def test_a_file_system_that_fails_is_unreachable_and_no_secret_is_told() -> None:
+    """What a store says of itself goes on, and the password in its address does not."""
+    with (
+        pytest.raises(StorageUnreachable, match="the store is on fire") as told,
+        reading_errors("s3://key:secret@bucket/rows.parquet"),
+    ):
+        raise OSError("the store is on fire")
+    assert "secret" not in str(told.value)
+
+
+def test_a_kind_of_address_without_its_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the reader's to install, and no defect of the data."""
+    with (
+        pytest.raises(UsageError, match="no driver for this kind of address"),
+        reading_errors("gs://bucket/rows.parquet"),
+    ):
+        raise ImportError("Please install gcsfs")
+
+
+def test_a_moment_beyond_what_is_kept_is_refused(tmp_path: Path) -> None:
+    """The year 294,276 is the last one; a value past it would silently come round again."""
+    table = pa.table({"when": pa.array([2**62], pa.timestamp("ms"))})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(UsageError, match="out of range"):
+        read_frame("rows.parquet", base=tmp_path)
