@@ -86,8 +86,19 @@ def test_changes_reach_what_is_live_or_open_and_nothing_else(
     state = site.ledger.state(MODEL)
     assert state.stage("2") is Stage.STAGING
     assert state.decisions["3"].verdict == "rejected"
+    the_champion_was_never_judged(inputs)
+    another_policy_reaches_champion_and_staging(inputs, folder)
+    another_dataset_is_read_and_judged_on(inputs, folder)
+    the_same_content_asks_for_nothing(inputs, folder)
+    the_champion_fails_and_is_told_of(inputs, folder)
+    every_night_it_fails_again(at(folder), instance)
+    it_is_well_again(inputs, folder)
+    assert still_passes(at(folder), instance) == (True, "version 1 (default) still passes")
+    assert len(failures(at(folder))) == 2
 
-    # The adopted champion was never judged; what the policy says now was applied to the others.
+
+def the_champion_was_never_judged(inputs: Daemon) -> None:
+    """It was adopted; what the policy says now was applied to the others."""
     found = inputs.tick()
     assert reasons(found) == {"1": "it was never judged"}
     assert {r.job_name for r in found.run_requests or []} == {
@@ -98,14 +109,18 @@ def test_changes_reach_what_is_live_or_open_and_nothing_else(
         assert ran.success
     assert reasons(inputs.tick()) == {}
 
-    # Another policy: champion and Staging, not the rejected version.
+
+def another_policy_reaches_champion_and_staging(inputs: Daemon, folder: Path) -> None:
+    """And not the version that was rejected."""
     write_policy(folder, minimum=0.61, staging="true")
     found = inputs.tick()
     assert reasons(found) == {"1": "the policy changed", "2": "the policy changed"}
     assert all(ran.success for ran in inputs.start(found))
     assert reasons(inputs.tick()) == {}
 
-    # Another dataset: its source is read first, then what is judged on it is asked for.
+
+def another_dataset_is_read_and_judged_on(inputs: Daemon, folder: Path) -> None:
+    """Its source is read first, then what is judged on it is asked for."""
     write_dataset(folder, seed=9)
     found = inputs.tick()
     assert reasons(found) == {}
@@ -117,12 +132,16 @@ def test_changes_reach_what_is_live_or_open_and_nothing_else(
     assert all(ran.success for ran in inputs.start(found))
     assert [len(decisions(at(folder), v)) for v in ("1", "2", "3")] == [3, 3, 1]
 
-    # Rewritten with the same content: read, and nothing to be judged.
+
+def the_same_content_asks_for_nothing(inputs: Daemon, folder: Path) -> None:
+    """A dataset that is written anew is read, and nothing is to be judged."""
     write_dataset(folder, seed=9)
     assert all(ran.success for ran in inputs.start(inputs.tick()))
     assert reasons(inputs.tick()) == {}
 
-    # The world has moved: the champion fails, and it is told what is other than when it passed.
+
+def the_champion_fails_and_is_told_of(inputs: Daemon, folder: Path) -> None:
+    """The world has moved, and what is told is other than when it passed."""
     write_dataset(folder, seed=9, noise=9.0)
     list(inputs.start(inputs.tick()))
     list(inputs.start(inputs.tick()))
@@ -137,21 +156,23 @@ def test_changes_reach_what_is_live_or_open_and_nothing_else(
     assert [m.name for m in event.inputs] == ["dataset"]
     assert "no longer passes" in render(explain(opened.ledger, MODEL, "1"))
 
-    # Every night it is judged again, by the same; each failing decision is told once.
+
+def every_night_it_fails_again(opened: Workspace, instance: dg.DagsterInstance) -> None:
+    """By the same; each failing decision is told once."""
     ran = night(opened, instance)
     assert ran.dagster_run.tags["promotion/reason"] == "the champion's regular evaluation"
     check, description = still_passes(opened, instance)
     assert not check
     assert "accuracy passed → failed" in description
     assert "other dataset" in description
-    assert len(failures(at(folder))) == 2
+    assert len(failures(at(opened.config.parent))) == 2
 
-    # And it is well again when it is.
+
+def it_is_well_again(inputs: Daemon, folder: Path) -> None:
+    """When the world is again as it was."""
     write_dataset(folder, seed=9)
     list(inputs.start(inputs.tick()))
     list(inputs.start(inputs.tick()))
-    assert still_passes(at(folder), instance) == (True, "version 1 (default) still passes")
-    assert len(failures(at(folder))) == 2
 
 
 def failures(opened: Workspace) -> list[ChampionFailed]:
