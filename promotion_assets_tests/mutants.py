@@ -60,7 +60,7 @@ PARTS = {
         _files("audit/{}.py", "bundle_verify checkpoint entries ledger merkle note verify"),
         _files(
             "audit/test_{}.py",
-            "bundle checkpoint golden keys ledger_store merkle tampering",
+            "bundle bundle_parts checkpoint entries golden keys ledger_store merkle tampering",
         ),
     ),
     "gates": Part(("gates/*.py",), ("gates",)),
@@ -118,12 +118,15 @@ def _copy(home: Path, part: Part) -> None:
         path.name for path in home.iterdir() if path.name not in ("promotion_assets", "mutants")
     ]
     tests = [f"promotion_assets_tests/{name}" for name in part.tests]
+    missing = [name for name in tests if not (home / name).exists()]
+    if missing:
+        raise SystemExit(f"no such tests: {', '.join(missing)}; correct PARTS")
     settings = {
         "source_paths": ["promotion_assets"],
         "only_mutate": [f"promotion_assets/{pattern}" for pattern in part.sources],
         "also_copy": beside,
         "pytest_add_cli_args": ["-p", "no:randomly", "-p", "no:cacheprovider"],
-        "pytest_add_cli_args_test_selection": [name for name in tests if (home / name).exists()],
+        "pytest_add_cli_args_test_selection": tests,
         "track_dependencies": False,
         "use_git_change_detection": False,
     }
