@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -295,3 +296,18 @@ def test_a_logged_model_is_taken_in_whole(logged: Logged, store: Path) -> None:
     directory, taken = take_in(logged.artifact("sound"), store)
     assert {"MLmodel", "model.skops"} <= {entry.path for entry in taken.files}
     verify(directory, logged.manifest("sound").digest)
+
+
+def test_a_copy_that_cannot_be_put_in_place_is_an_error(
+    source: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody else has put it there, a failing rename is not taken for a lost race."""
+
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StorageUnreachable, match="the disk does not answer"):
+        take_in(source, store)
+    monkeypatch.undo()
+    assert list(store.iterdir()) == []

@@ -109,3 +109,8 @@ def test_every_row_has_exactly_the_band_that_holds_it(
         for value in values
     ]
     assert names(pd.Series(values, dtype="float64"), group) == expected
+
+
+def test_bytes_are_a_group_by_their_digits() -> None:
+    """A code that a database keeps as bytes has a name that can be read and written in a policy."""
+    assert names([b"\xff\x01", b"\x00"], Group(column="CODE")) == ["ff01", "00"]

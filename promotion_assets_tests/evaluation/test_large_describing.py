@@ -168,3 +168,13 @@ def test_a_store_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("in the way")
     with pytest.raises(StorageUnreachable, match="cannot be written"):
         snapshot_large(policy, tmp_path / "store", model="m")
+
+
+def test_a_column_without_any_value_is_a_column_all_the_same(tmp_path: Path) -> None:
+    """It is in the digest, in the schema and in the sample that is read back."""
+    rows = timed().assign(nothing=None)
+    found = both(tmp_path, rows)
+    assert found.digest != both(tmp_path, timed()).digest
+    policy = asking(tmp_path / "rows.parquet", rows)
+    loaded = load_large(policy, tmp_path / "streamed", found.digest, model="m")
+    assert loaded.frame["nothing"].isna().all()

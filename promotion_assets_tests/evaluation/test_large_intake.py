@@ -41,6 +41,7 @@ def of_every_type(rows: int = ROWS) -> pa.Table:
             "whole": rng.integers(0, 9, rows),
             "gaps": pa.array(some, pa.int32()),
             "past_float": pa.array([None if k is None else 2**60 + k for k in some], pa.int64()),
+            "no_number": pa.nulls(rows, pa.int64()),
             "unsigned": pa.array(np.arange(rows, dtype=np.uint64)),
             "yes": pa.array([k % 2 == 0 for k in range(rows)]),
             "maybe": pa.array([None if k is None else k % 2 == 0 for k in some]),
@@ -68,6 +69,16 @@ def test_the_digest_is_that_of_rows_in_memory(tmp_path: Path) -> None:
         pq.write_table(of_every_type(), path, row_group_size=group_rows)
         with pq.ParquetFile(path) as file:
             assert file_digest(file)[0] == frame_digest(read_frame(str(path), base=tmp_path))
+
+
+def test_a_column_of_lists_has_no_digest(tmp_path: Path) -> None:
+    """A foreign file under a version's name is refused by the column that gives it away."""
+    pq.write_table(pa.table({"x": [1], "steps": [[1, 2]]}), tmp_path / "rows.parquet")
+    with (
+        pq.ParquetFile(tmp_path / "rows.parquet") as file,
+        pytest.raises(UsageError, match="'steps' holds list"),
+    ):
+        file_digest(file)
 
 
 def test_a_version_taken_in_either_way_is_the_same_version(
@@ -144,6 +155,11 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     path.unlink()
     with pytest.raises(IntegrityError, match="it is gone"):
         opened.verify()
+    with pytest.raises(EvidenceMissing, match="materialise the evaluation dataset again"):
+        Snapshot.of(path)
+    path.write_bytes(b"PAR1 and nothing else that Parquet has")
+    with pytest.raises(IntegrityError, match="it cannot be read"):
+        Snapshot.of(path)
 
 
 def test_a_snapshot_with_other_rows_is_not_the_version_that_it_is_named_by(tmp_path: Path) -> None:

@@ -114,3 +114,10 @@ def test_a_column_that_the_dataset_lacks(logged: Logged, tmp_path: Path) -> None
     (failure,) = StreamingEngine().score(scoring, shards_of(400, 150))
     assert isinstance(failure, ScoringFailure)
     assert (failure.kind, failure.because_of) == ("missing_input", "schema")
+
+
+def test_rows_past_the_end_are_not_answered(moody: ShardScorer) -> None:
+    """A shard that the file does not hold whole is the file's fault, and not the version's."""
+    past = Shard(9, (len(MOODS) - 1) * MOOD_ROWS + 15, MOOD_ROWS)
+    with pytest.raises(IntegrityError, match="shard 9 has 5 of 20 rows"):
+        list(moody.answers([past]))

@@ -258,3 +258,27 @@ def test_requirements_of_a_logged_model(logged: Logged) -> None:
     lines = read_requirements(logged.artifact("sound"))
     assert "scikit-learn" in lines
     assert any(line.startswith("mlflow") for line in lines)
+
+
+def test_a_signature_that_is_no_mapping_is_an_error(tmp_path: Path) -> None:
+    """It is not taken for a model that declares nothing."""
+    mlmodel(tmp_path, "flavors: {sklearn: {}}\nsignature: [inputs]\n")
+    with pytest.raises(IntegrityError, match="its signature is not a mapping"):
+        read_signature(tmp_path)
+
+
+def test_what_yaml_knows_and_json_does_not_is_kept_as_text(tmp_path: Path) -> None:
+    """Moments, infinity and bytes in metadata neither stop the reading nor the record of it."""
+    mlmodel(
+        tmp_path,
+        "flavors: {sklearn: {}}\n"
+        "metadata: {day: 2026-03-02, limit: .inf, none: .nan, raw: !!binary aGk=}\n",
+    )
+    facts = read_mlmodel(tmp_path)
+    assert facts.raw["metadata"] == {
+        "day": "2026-03-02",
+        "limit": "inf",
+        "none": "nan",
+        "raw": "b'hi'",
+    }
+    assert type(facts).model_validate_json(facts.model_dump_json()) == facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from promotion_assets.evaluation.sandbox import (
     ChildFailure,
     SandboxedProcess,
     printable,
+    remove_left_behind,
 )
 from promotion_assets.policy.model import Sandbox
 from promotion_assets_tests.evaluation.children import (
@@ -155,3 +157,60 @@ def test_the_output_is_kept_for_the_reader() -> None:
         assert child.output_tail().endswith("the end\n")
         assert len(child.output_tail()) == 2000
     json.dumps(child.output_tail())
+
+
+def test_a_child_that_cannot_be_started_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither a folder nor an open pipe stays, however often it is tried."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(OSError, match="too long"):
+            SandboxedProcess(
+                ["-c", "x" * 4_000_000], limits=Sandbox(), isolation="limits", workspace=tmp_path
+            )
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_child_that_stops_listening_is_gone() -> None:
+    """Closing what we write to ends the conversation, and how it ended is said."""
+    code = "os.close(0); say(); sys.exit(4)"
+    with running(code, detect_isolation()) as child:
+        child.receive(time.monotonic() + 30)
+        with pytest.raises(ChildFailure) as failure:
+            child.send(Frame({}, b"." * 1_000_000), time.monotonic() + 30)
+    assert "exit code 4" in failure.value.reason
+
+
+def test_a_child_that_hangs_up_and_lives_on_is_ended() -> None:
+    """It is not waited for: what it would still do, nobody hears."""
+    failure = ending("os.close(3); import time; time.sleep(3600)", "limits")
+    assert failure.kind == "crash"
+    assert "would not end" in failure.reason
+
+
+@pytest.mark.parametrize("isolation", ALL)
+def test_a_file_past_the_limit_ends_the_child(isolation: Isolation) -> None:
+    """A model that fills its tmp is told from one that crashed."""
+    code = """
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    open("big", "wb").write(b"." * (1 << 22))
+    """
+    failure = ending(code, isolation, output_bytes=1024**2)
+    assert failure.kind == "output_limit"
+    assert "past 1,048,576 bytes" in failure.reason
+
+
+def test_what_another_user_left_is_not_ours_to_remove(tmp_path: Path) -> None:
+    """A shared folder for temporary files holds other people's sandboxes too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    foreign = tmp_path / "promotion-sandbox-foreign"
+    foreign.mkdir()
+    (foreign / "in-use").touch()
+    os.chown(foreign, 65534, 65534)
+    remove_left_behind(tmp_path)
+    assert foreign.exists()
+    os.chown(foreign, 0, 0)
+    remove_left_behind(tmp_path)
+    assert not foreign.exists()

@@ -188,6 +188,20 @@ def test_two_writers_of_the_same_rows_leave_one_version(
     assert [path.name for path in first.path.parents[1].iterdir()] == [first.digest]
 
 
+def test_rows_that_cannot_be_put_in_place_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody else has put them there, a failing rename is not taken for a lost race."""
+
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StorageUnreachable, match="the disk does not answer"):
+        take(rows(), tmp_path)
+    assert list((tmp_path / "store" / "datasets").iterdir()) == []
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes no more is an error of exit code 3, and no half version stays."""
 

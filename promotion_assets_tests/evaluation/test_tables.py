@@ -257,3 +257,34 @@ def test_whole_numbers_with_gaps_keep_every_digit() -> None:
     frame = canonical_frame(table)
     assert frame["id"][0] == 2**60 + 1
     assert frame["n"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("type_", "storage"),
+    [
+        (pa.uuid(), pa.array([b"0" * 16, None], pa.binary(16))),
+        (pa.bool8(), pa.array([1, None], pa.int8())),
+        (pa.json_(), pa.array(['{"a": 1}', None])),
+    ],
+    ids=["uuid", "bool8", "json"],
+)
+def test_a_type_of_an_extension_is_the_values_that_it_keeps(
+    tmp_path: Path, type_: Any, storage: pa.Array
+) -> None:
+    """What a library calls its column is no content: the digest is that of the plain values."""
+    digests = set()
+    for name, column in {
+        "plain": storage,
+        "extended": pa.ExtensionArray.from_storage(type_, storage),
+    }.items():
+        pq.write_table(pa.table({"x": column}), tmp_path / f"{name}.parquet")
+        digests.add(frame_digest(read_frame(f"{name}.parquet", base=tmp_path)))
+    assert len(digests) == 1
+
+
+def test_no_rows_are_still_of_their_columns(frame: pd.DataFrame) -> None:
+    """Without a single row, name and type of the columns make the digest."""
+    nothing = frame.head(0)
+    assert frame_digest(nothing) == frame_digest(wide_frame().head(0))
+    assert frame_digest(nothing) != frame_digest(nothing.rename(columns={"word": "words"}))
+    assert frame_digest(nothing) != frame_digest(nothing.drop(columns="word"))
