@@ -168,7 +168,8 @@ def test_a_child_that_cannot_be_started_leaves_nothing_behind(tmp_path: Path) ->
                 ["-c", "x" * 4_000_000], limits=Sandbox(), isolation="limits", workspace=tmp_path
             )
     assert list(tmp_path.iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    # Files of other tests may have been closed meanwhile.
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_child_that_stops_listening_is_gone() -> None:
