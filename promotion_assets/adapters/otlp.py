@@ -250,16 +250,16 @@ def _end_with_process(processor: BatchSpanProcessor) -> None:
     """Send what is left when the process ends, and let nobody wait for it for long."""
     ends = threading.Event()
 
-    def close() -> None:
+    def _close() -> None:
         ends.wait()
         processor.shutdown()  # type: ignore[no-untyped-call]
 
     # Begun now: at its end an interpreter starts no more threads.
-    closing = threading.Thread(target=close, name="closing-traces", daemon=True)
+    closing = threading.Thread(target=_close, name="closing-traces", daemon=True)
     closing.start()
 
-    def end() -> None:
+    def _end() -> None:
         ends.set()
         closing.join(END_SECONDS)
 
-    atexit.register(end)
+    atexit.register(_end)

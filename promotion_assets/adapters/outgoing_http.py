@@ -34,20 +34,20 @@ def resolve(host: str, port: int) -> Sequence[str]:
 def within(seconds: float, look_up: Resolve) -> Resolve:
     """Return ``look_up`` with a limit: the system's own resolver knows none."""
 
-    def limited(host: str, port: int) -> Sequence[str]:
+    def _limited(host: str, port: int) -> Sequence[str]:
         answer: Future[Sequence[str]] = Future()
 
-        def ask() -> None:
+        def _ask() -> None:
             try:
                 answer.set_result(look_up(host, port))
             except Exception as error:
                 answer.set_exception(error)
 
         # A daemon: nothing, not even the process's end, waits for one that hangs.
-        threading.Thread(target=ask, name="resolving", daemon=True).start()
+        threading.Thread(target=_ask, name="resolving", daemon=True).start()
         return answer.result(timeout=seconds)
 
-    return limited
+    return _limited
 
 
 def post(

@@ -88,18 +88,18 @@ def _bar(gate: str, measured: Mapping[str, Any]) -> Bar | None:
     low, high = min(known), max(known)
     room = (high - low) * 0.1 or abs(high) * 0.1 or 1.0
 
-    def place(value: float | None, otherwise: float) -> float:
+    def _place(value: float | None, otherwise: float) -> float:
         shown = otherwise if value is None else value
         return round(float(100 * (shown - low + room) / (high - low + 2 * room)), 2)
 
-    first = place(ends[0], low - room) if ends else place(observed, 0)
-    last = place(ends[1], high + room) if ends else place(observed, 0)
+    first = _place(ends[0], low - room) if ends else _place(observed, 0)
+    last = _place(ends[1], high + room) if ends else _place(observed, 0)
     return Bar(
         label=f"{gate}: {measured['name']} of {measured['subject']}",
         low=first,
         high=last,
-        point=place(observed, 0),
-        limit=None if limit is None else place(limit, 0),
+        point=_place(observed, 0),
+        limit=None if limit is None else _place(limit, 0),
         text=_shown(measured),
         outcome=str(measured["outcome"]),
     )

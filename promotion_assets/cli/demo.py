@@ -42,13 +42,13 @@ def command(directory: Path, headless: bool) -> None:
     # Dagster and MLflow read where they are from the environment of the process.
     os.environ.update(home.environment(os.environ))
 
-    def platform() -> Platform:
+    def _platform() -> Platform:
         from promotion_assets.demo.platform import LocalPlatform
 
         return LocalPlatform(home, os.environ)
 
     signal.signal(signal.SIGTERM, _interrupt)
-    run_demo(home, os.environ, _console(), platform, headless=headless)
+    run_demo(home, os.environ, _console(), _platform, headless=headless)
 
 
 def _console() -> Console:

@@ -49,14 +49,14 @@ def long_work(doing: str, *, kept: str) -> Iterator[Tell]:
         bar = _bar(console(file=stream))
         task = bar.add_task(doing)
 
-        def tell(text: str) -> None:
+        def _tell(text: str) -> None:
             nonlocal now
             now = text
             bar.update(task, description=text)
 
         try:
             with bar:
-                yield tell
+                yield _tell
         except KeyboardInterrupt:
             raise Stopped(f"stopped while {now}; {kept}") from None
 

@@ -113,7 +113,7 @@ def summary(outcomes: Sequence[Any]) -> dict[str, Any]:
     """Return what many rollouts came to; times are seconds."""
     import numpy as np
 
-    def spread(values: list[float]) -> dict[str, float] | None:
+    def _spread(values: list[float]) -> dict[str, float] | None:
         if not values:
             return None
         return {"median": float(np.median(values)), "p90": float(np.quantile(values, 0.9))}
@@ -131,10 +131,10 @@ def summary(outcomes: Sequence[Any]) -> dict[str, Any]:
         "completed": len(done) / runs,
         "held": sum(o.ended == "hold" for o in outcomes) / runs,
         "by_guardrail": by,
-        "seconds_to_notice": spread(noticed),
-        "units_met": spread([float(o.met) for o in outcomes]),
-        "units_harmed": spread([float(o.harmed) for o in outcomes]),
-        "seconds_to_complete": spread(done),
+        "seconds_to_notice": _spread(noticed),
+        "units_met": _spread([float(o.met) for o in outcomes]),
+        "units_harmed": _spread([float(o.harmed) for o in outcomes]),
+        "seconds_to_complete": _spread(done),
     }
 
 

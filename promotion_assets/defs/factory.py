@@ -163,20 +163,20 @@ def _sensors(
     """Return the sensors that go over all models."""
     names = [part.names for part in parts]
 
-    def jobs(what: str) -> dict[str, Any]:
+    def _jobs(what: str) -> dict[str, Any]:
         return {part.names.model: part.jobs[what] for part in parts}
 
     schedule = policy.schedule
     poll = schedule.poll_seconds if look_seconds is None else look_seconds
     tick = min(p.rollout.tick_seconds for p in policy.models.values())
     return [
-        new_versions(names, jobs("evaluate"), look_seconds=poll),
+        new_versions(names, _jobs("evaluate"), look_seconds=poll),
         changed_inputs(
-            names, jobs("evaluate"), jobs("read"), interval_seconds=schedule.inputs_seconds
+            names, _jobs("evaluate"), _jobs("read"), interval_seconds=schedule.inputs_seconds
         ),
-        reviews_sensor(names, jobs("promote")),
-        shadows_sensor(names, jobs("shadow")),
-        rollouts_sensor(names, jobs("rollout"), interval_seconds=tick),
+        reviews_sensor(names, _jobs("promote")),
+        shadows_sensor(names, _jobs("shadow")),
+        rollouts_sensor(names, _jobs("rollout"), interval_seconds=tick),
     ]
 
 

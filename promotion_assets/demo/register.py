@@ -156,11 +156,11 @@ def main(home: str) -> None:
     """Register into ``home`` and write a line for each version to standard output."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-    def report(line: str) -> None:
+    def _report(line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    register_versions(DemoHome(Path(home)), report)
+    register_versions(DemoHome(Path(home)), _report)
 
 
 if __name__ == "__main__":

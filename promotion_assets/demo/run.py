@@ -137,10 +137,10 @@ def _evaluate(platform: Platform, version: Version, report: Callable[[str], None
 def _reporter(console: Console) -> Callable[[str], None]:
     begun = time.monotonic()
 
-    def report(line: str) -> None:
+    def _report(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - begun:5.0f} s[/dim]  {escape(line)}")
 
-    return report
+    return _report
 
 
 def sign_in_hint(home: DemoHome) -> str:

@@ -188,7 +188,7 @@ class Session:
         deadline = time.monotonic() + max(1.0, self.limits.wall_seconds - self._loading)
         batch_rows = min(batch_rows, BATCH_ROWS)
 
-        def answers(child: SandboxedProcess) -> Scores:
+        def _answers(child: SandboxedProcess) -> Scores:
             values, done = self._answers(child, features, batch_rows, deadline)
             return Scores(
                 values=values,
@@ -200,7 +200,7 @@ class Session:
                 isolation=self.isolation,
             )
 
-        return self.ask(answers)
+        return self.ask(_answers)
 
     def answer(self, features: Features, deadline: float) -> Floats | ScoringFailure:
         """Return the model's answers for a few rows, by ``deadline`` on the monotonic clock."""

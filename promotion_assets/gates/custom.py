@@ -180,12 +180,12 @@ def _checked(
             if isinstance(figure, Estimate):
                 return _held(rule, expression, bound, figure, subject, settings)
 
-        def value(name: str) -> float:
+        def _value(name: str) -> float:
             figure = figures.figure(name)
             return figure.value if isinstance(figure, Estimate) else figure
 
-        holds = expression.holds(value)
-        observed = expression.left(value) if bound is not None else None
+        holds = expression.holds(_value)
+        observed = expression.left(_value) if bound is not None else None
     except KeyError as error:
         return _without(rule, subject, rows, str(error.args[0]), evidence)
     except ValueError as error:

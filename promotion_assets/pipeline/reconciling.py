@@ -23,10 +23,10 @@ def reconcile_model(workspace: Workspace, model: str) -> Reconciliation:
         RegistryUnreachable, LedgerUnreachable: try again later; nothing is lost.
     """
 
-    def facts_of(request: Request) -> Facts:
+    def _facts_of(request: Request) -> Facts:
         return facts_for(Evaluator(workspace, model, request.segment), request)
 
-    def digest_of(version: str) -> str | None:
+    def _digest_of(version: str) -> str | None:
         with tempfile.TemporaryDirectory(prefix="reconcile-") as scratch:
             try:
                 root = workspace.registry.download(model, version, Path(scratch))
@@ -38,10 +38,10 @@ def reconcile_model(workspace: Workspace, model: str) -> Reconciliation:
         workspace.ledger,
         workspace.registry,
         model,
-        facts_of,
+        _facts_of,
         workspace.clock(),
         on_bypass=workspace.policy_of(model).on_bypass,
-        digest_of=digest_of,
+        digest_of=_digest_of,
     )
 
 

@@ -55,8 +55,8 @@ def open_server(workspace: Workspace, model: str, *, poll_seconds: float = 1.0) 
     recorder = Recorder(model, writer, log_features=policy.serving.log_features, clock=clock)
     metrics = Metrics()
 
-    def shadow_line(arm: Arm) -> ShadowLine:
-        def start() -> ShadowProcess:
+    def _shadow_line(arm: Arm) -> ShadowLine:
+        def _start() -> ShadowProcess:
             return start_shadow(
                 arm,
                 source.directory(arm),
@@ -67,10 +67,10 @@ def open_server(workspace: Workspace, model: str, *, poll_seconds: float = 1.0) 
             )
 
         return ShadowLine(
-            model, arm, policy.serving.shadow, start, writer, recorder.clock, recorder.new_id
+            model, arm, policy.serving.shadow, _start, writer, recorder.clock, recorder.new_id
         )
 
-    engine = Engine(generation, policy.serving, recorder, metrics, shadow_line)
+    engine = Engine(generation, policy.serving, recorder, metrics, _shadow_line)
     return Follower(
         engine,
         plans,
@@ -86,12 +86,12 @@ def open_server(workspace: Workspace, model: str, *, poll_seconds: float = 1.0) 
 def stored_models(workspace: Workspace, model: str, policy: ModelPolicy) -> StoredModels:
     """Return where the versions of ``model`` come from."""
 
-    def download(name: str, version: str, folder: Path) -> Path:
+    def _download(name: str, version: str, folder: Path) -> Path:
         registry = MlflowRegistry(workspace.tracking_uri, workspace.registry_uri)
         return registry.download(name, version, folder)
 
     folder = workspace.store / "artifacts"
-    return StoredModels(model, folder, download, trusted(policy), policy.dataset.positive)
+    return StoredModels(model, folder, _download, trusted(policy), policy.dataset.positive)
 
 
 def trusted(policy: ModelPolicy) -> Trust:

@@ -113,7 +113,7 @@ def expand_uri(uri: str, environ: Mapping[str, str]) -> str:
         PolicyError: a name is not set.
     """
 
-    def value(match: re.Match[str]) -> str:
+    def _value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in environ:
             raise PolicyError(
@@ -123,7 +123,7 @@ def expand_uri(uri: str, environ: Mapping[str, str]) -> str:
             )
         return environ[name]
 
-    return VARIABLE.sub(value, uri)
+    return VARIABLE.sub(_value, uri)
 
 
 Problem = tuple[Place, str, str]

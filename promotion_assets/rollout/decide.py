@@ -78,17 +78,17 @@ def decide(
     findings = judge(policy, statistics, plan.step)
     share = policy.share_at(plan.step)
 
-    def act(kind: Kind, reason: str, not_before: datetime | None = None) -> Action:
+    def _act(kind: Kind, reason: str, not_before: datetime | None = None) -> Action:
         at = 0 if kind == "roll_back" else share
         return Action(kind, plan.step, at, reason, findings, not_before)
 
     stopped = _stopped(plan, policy, findings)
     if stopped is not None:
-        return act("roll_back", stopped)
+        return _act("roll_back", stopped)
     if plan.paused is not None:
-        return act("wait", f"paused: {plan.paused}")
+        return _act("wait", f"paused: {plan.paused}")
     if plan.held is not None:
-        return act("wait", f"held: {plan.held}")
+        return _act("wait", f"held: {plan.held}")
     step = policy.way[plan.step]
     since = plan.since or now
     # A clock that went back makes it wait longer, never less.
@@ -96,16 +96,16 @@ def decide(
     if elapsed < step.minimum:
         until = since + step.minimum
         left = _spoken(step.minimum - elapsed)
-        return act("wait", f"its shortest time is not over for another {left}", until)
+        return _act("wait", f"its shortest time is not over for another {left}", until)
     lacking = _lacking(plan, policy, statistics, findings)
     if not lacking:
         return _onward(plan, policy, findings)
     if plan.recommended == "keep" and plan.step == policy.experiment_ends:
-        return act("hold", lacking[-1])
+        return _act("hold", lacking[-1])
     if elapsed < step.maximum:
-        return act("wait", "; ".join(lacking), since + step.maximum)
+        return _act("wait", "; ".join(lacking), since + step.maximum)
     waited = f"{_spoken(step.maximum)} were not enough: {'; '.join(lacking)}"
-    return act("roll_back" if policy.on_timeout == "roll_back" else "hold", waited)
+    return _act("roll_back" if policy.on_timeout == "roll_back" else "hold", waited)
 
 
 def _begin(plan: RolloutPlan, policy: RolloutPolicy) -> Action:

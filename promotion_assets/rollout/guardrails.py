@@ -187,7 +187,7 @@ def _rate(
     rates = [e / u if u else 0.0 for e, u in zip(all_events, all_units, strict=True)]
     said = f"{rates[0]:.2%} of the candidate's units {what}, {rates[1]:.2%} of the champion's"
 
-    def finding(verdict: Verdict, reason: str) -> Finding:
+    def _finding(verdict: Verdict, reason: str) -> Finding:
         return Finding(
             guardrail,
             verdict,
@@ -199,15 +199,15 @@ def _rate(
         )
 
     if evidence.shown:
-        return finding(Verdict.FAIL, said)
+        return _finding(Verdict.FAIL, said)
     if not units[0]:
-        return finding(Verdict.INCONCLUSIVE, "the candidate has answered no unit in this step")
+        return _finding(Verdict.INCONCLUSIVE, "the candidate has answered no unit in this step")
     ratio_rows = every if step == len(policy.way) - 1 else rows
     safe = event_safe(ratio_rows, limits.max_ratio, alpha=limits.alpha)
     low = rate_below(events[0], units[0], limits.max_rate, alpha=limits.alpha)
     if safe.shown or low.shown:
-        return finding(Verdict.SUCCESS, said)
-    return finding(
+        return _finding(Verdict.SUCCESS, said)
+    return _finding(
         Verdict.INCONCLUSIVE,
         f"{said}; neither less than {limits.max_ratio:g} times the champion's nor less than "
         f"{limits.max_rate:.2%} is shown yet",

@@ -46,12 +46,12 @@ def rate_bounds(events: int, units: int, *, alpha: float) -> tuple[float, float]
     without = units - events
     weighed = float(betaln(_PRIOR + events, _PRIOR + without) - betaln(_PRIOR, _PRIOR))
 
-    def excess(rate: float) -> float:
+    def _excess(rate: float) -> float:
         likelihood = float(xlogy(events, rate) + xlog1py(without, -rate))
         return weighed - likelihood + math.log(alpha)
 
     top = events / units
-    return _edge(excess, top, _TINY), _edge(excess, top, 1.0 - _TINY)
+    return _edge(_excess, top, _TINY), _edge(_excess, top, 1.0 - _TINY)
 
 
 def difference_bounds(

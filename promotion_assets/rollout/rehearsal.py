@@ -209,7 +209,7 @@ def _rate_bounds(events: Floats, units: Floats, alpha: float) -> tuple[Floats, F
     weighed = betaln(PRIOR + events, PRIOR + without) - betaln(PRIOR, PRIOR) + np.log(alpha)
     top = events / np.maximum(units, 1.0)
 
-    def edge(end: float) -> Floats:
+    def _edge(end: float) -> Floats:
         inside, outside = top, np.full_like(top, end)
         for _ in range(_HALVINGS):
             middle = (inside + outside) / 2
@@ -220,4 +220,4 @@ def _rate_bounds(events: Floats, units: Floats, alpha: float) -> tuple[Floats, F
             )
         return np.asarray((inside + outside) / 2)
 
-    return edge(0.0), edge(1.0)
+    return _edge(0.0), _edge(1.0)

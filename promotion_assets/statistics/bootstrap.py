@@ -54,10 +54,10 @@ def bootstrap(
     truth, (answers,) = _checked(labels, (values,))
     level = as_confidence(confidence)
 
-    def statistic(rows: Ints | slice) -> float:
+    def _statistic(rows: Ints | slice) -> float:
         return _value(metric, truth[rows], answers[rows])
 
-    value, draws, low, high = _bca(statistic, len(truth), resamples, level, rng)
+    value, draws, low, high = _bca(_statistic, len(truth), resamples, level, rng)
     method = "bootstrap (BCa)"
     if low == high:
         reach = _hidden(metric, truth, answers, value, level, rng)
@@ -86,10 +86,10 @@ def paired_bootstrap(
     truth, (one, two) = _checked(labels, (first, second))
     level = as_confidence(confidence)
 
-    def statistic(rows: Ints | slice) -> float:
+    def _statistic(rows: Ints | slice) -> float:
         return _value(metric, truth[rows], one[rows]) - _value(metric, truth[rows], two[rows])
 
-    value, draws, low, high = _bca(statistic, len(truth), resamples, level, rng)
+    value, draws, low, high = _bca(_statistic, len(truth), resamples, level, rng)
     at_most = (np.count_nonzero(draws <= 0) + 1) / (len(draws) + 1)
     at_least = (np.count_nonzero(draws >= 0) + 1) / (len(draws) + 1)
     base_first, base_second = _value(metric, truth, one), _value(metric, truth, two)

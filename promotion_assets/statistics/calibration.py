@@ -108,13 +108,13 @@ def ece_estimate(
     noise = rng.standard_normal((DRAWS, len(gap))) * spread
     direction = _smooth(gap, spread)
 
-    def at(scale: float) -> tuple[float, Floats]:
+    def _at(scale: float) -> tuple[float, Floats]:
         truth = np.clip(scale * direction, -1.0, 1.0)
         draws: Floats = np.abs(truth + noise) @ weights
         return float(np.abs(truth) @ weights), draws
 
     value = _ece(table)
-    low, high = spread_interval(value, at, confidence)
+    low, high = spread_interval(value, _at, confidence)
     std_error = (high - low) / (2 * float(ndtri(0.5 + confidence / 2)))
     n = int(table.rows.sum())
     return Estimate(value, low, high, confidence, n, "test inversion over scaled gaps", std_error)

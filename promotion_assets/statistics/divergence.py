@@ -251,12 +251,12 @@ def _scale(
 def _noncentrality(statistic: float, freedom: int, probability: float) -> float:
     """Return the noncentrality under which ``statistic`` is the ``probability`` quantile, or 0."""
 
-    def excess(noncentrality: float) -> float:
+    def _excess(noncentrality: float) -> float:
         return float(chndtr(statistic, freedom, noncentrality)) - probability
 
-    if excess(0.0) <= 0.0:
+    if _excess(0.0) <= 0.0:
         return 0.0
     high = max(1.0, statistic)
-    while excess(high) > 0.0:
+    while _excess(high) > 0.0:
         high *= 2.0
-    return float(brentq(excess, 0.0, high, xtol=1e-9))
+    return float(brentq(_excess, 0.0, high, xtol=1e-9))

@@ -121,12 +121,12 @@ def event_ratio(
     method = "ratio of rates, inverted conditional e-process"
     x, m, w = x[inside], m[inside], w[inside]
 
-    def excess(null: float, factors: Sequence[float]) -> float:
+    def _excess(null: float, factors: Sequence[float]) -> float:
         return float(log_e(x, m, w, factors, null=null)) - level
 
     down = tuple(1.0 / r for r in up)
-    low = _crossing(lambda ratio: -excess(ratio, up))
-    high = _crossing(lambda ratio: excess(ratio, down))
+    low = _crossing(lambda ratio: -_excess(ratio, up))
+    high = _crossing(lambda ratio: _excess(ratio, down))
     value = _crossing(lambda r: float((m * w * r / (1.0 - w + w * r) - x).sum()))
     value = math.nan if m.sum() == 0 else value
     return Estimate(value, low, high, 1.0 - alpha, events, method, math.nan)

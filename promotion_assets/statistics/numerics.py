@@ -12,12 +12,12 @@ from typing import Any
 
 
 def _later(module: str, name: str) -> Callable[..., Any]:
-    def call(*values: Any, **options: Any) -> Any:
+    def _call(*values: Any, **options: Any) -> Any:
         return getattr(importlib.import_module(module), name)(*values, **options)
 
-    call.__name__ = name
-    call.__doc__ = f"See :func:`{module}.{name}`."
-    return call
+    _call.__name__ = name
+    _call.__doc__ = f"See :func:`{module}.{name}`."
+    return _call
 
 
 def _special(name: str) -> Callable[..., Any]:

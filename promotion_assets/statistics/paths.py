@@ -23,13 +23,13 @@ from promotion_assets.statistics.streams import MomentArrays, Stream
 def event_paths(stream: Stream, *, ratios: Sequence[float] = RATIOS, null: float = 1.0) -> Floats:
     """Return the evidence that the rates' ratio is above ``null``; below it, for ratios below 1."""
 
-    def terms(x: Floats, y: Floats, n: Floats, m: Floats) -> Floats:
+    def _terms(x: Floats, y: Floats, n: Floats, m: Floats) -> Floats:
         weights = n / np.maximum(n + m, 1.0)
         return log_terms(x, x + y, weights, ratios, null=null)
 
     return mixture(
         _added(
-            terms,
+            _terms,
             stream.shares,
             stream.events_candidate,
             stream.events_stable,

@@ -84,13 +84,13 @@ def detectable_psi(
     freedom = bins - 1
     limit = float(chdtri(freedom, 1 - as_confidence(confidence)))
 
-    def miss(noncentrality: float) -> float:
+    def _miss(noncentrality: float) -> float:
         return float(chndtr(limit, freedom, noncentrality)) - (1 - power)
 
     high = 1.0
-    while miss(high) > 0.0:
+    while _miss(high) > 0.0:
         high *= 2.0
-    needed = float(brentq(miss, 0.0, high)) if miss(0.0) > 0.0 else 0.0
+    needed = float(brentq(_miss, 0.0, high)) if _miss(0.0) > 0.0 else 0.0
     return needed * (1 / expected_rows + 1 / actual_rows)
 
 

@@ -99,22 +99,22 @@ def disparity_estimate(
     difference = name.endswith("difference")
     level = as_confidence(confidence)
 
-    def apart(rates: Floats) -> Floats:
+    def _apart(rates: Floats) -> Floats:
         largest, ratio = spread(rates)
         # A ratio falls as the scale grows; its distance from 1 rises as a difference does.
         return largest if difference else 1.0 - np.nan_to_num(ratio, nan=1.0)
 
-    def at(scale: float) -> tuple[float, Floats]:
+    def _at(scale: float) -> tuple[float, Floats]:
         centers = [np.clip(mean + scale * deviation, 0.0, 1.0) for mean, deviation, _ in lines]
         draws = [
-            apart(np.clip(center + noise, 0.0, 1.0))
+            _apart(np.clip(center + noise, 0.0, 1.0))
             for center, (_, _, noise) in zip(centers, lines, strict=True)
         ]
-        return max(float(apart(center)) for center in centers), np.max(draws, axis=0)
+        return max(float(_apart(center)) for center in centers), np.max(draws, axis=0)
 
     value = disparity(table, name)
     observed = value if difference else 1.0 - value
-    low, high = spread_interval(observed, at, level)
+    low, high = spread_interval(observed, _at, level)
     if not difference:
         low, high = 1.0 - high, 1.0 - low
     n = int(table.counts.sum())

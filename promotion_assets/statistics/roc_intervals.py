@@ -74,7 +74,7 @@ def newcombe_auc(
     z = float(ndtri(0.5 + confidence / 2))
     extra = (positives + negatives) / 2.0 - 1.0
 
-    def std_error(theta: float) -> float:
+    def _std_error(theta: float) -> float:
         inner = 1 + extra * (1 - theta) / (2 - theta) + extra * theta / (1 + theta)
         return math.sqrt(theta * (1 - theta) * inner / (positives * negatives))
 
@@ -82,9 +82,9 @@ def newcombe_auc(
     # so each bound is looked for strictly between the value and the end of the scale.
     low = high = value
     if value > 0.0:
-        low = brentq(lambda t: value - t - z * std_error(t), 0.0, value - 1e-12)
+        low = brentq(lambda t: value - t - z * _std_error(t), 0.0, value - 1e-12)
     if value < 1.0:
-        high = brentq(lambda t: t - value - z * std_error(t), value + 1e-12, 1.0)
+        high = brentq(lambda t: t - value - z * _std_error(t), value + 1e-12, 1.0)
     return float(low), float(high)
 
 

@@ -135,7 +135,7 @@ def _hash_column(digest: Any, file: pq.ParquetFile, fact: ColumnFacts) -> None:
     if pa.types.is_null(fact.type):
         return
 
-    def update(take: Callable[[pa.Array], memoryview | None]) -> None:
+    def _update(take: Callable[[pa.Array], memoryview | None]) -> None:
         for array in _arrays(file, fact.name):
             taken = take(as_canonical(array, fact.type))
             if taken is not None:
@@ -143,16 +143,16 @@ def _hash_column(digest: Any, file: pq.ParquetFile, fact: ColumnFacts) -> None:
 
     zero = zero_of(fact.type) if fact.missing else None
 
-    def filled(array: pa.Array) -> pa.Array:
+    def _filled(array: pa.Array) -> pa.Array:
         return array if zero is None else array.fill_null(zero)
 
     if fact.missing:
-        update(lambda array: plain_bytes(array.is_null()))
+        _update(lambda array: plain_bytes(array.is_null()))
     if pa.types.is_large_string(fact.type) or pa.types.is_large_binary(fact.type):
-        update(lambda array: plain_bytes(pc.binary_length(filled(array))))
-        update(lambda array: _text_bytes(filled(array)))
+        _update(lambda array: plain_bytes(pc.binary_length(_filled(array))))
+        _update(lambda array: _text_bytes(_filled(array)))
     else:
-        update(lambda array: plain_bytes(filled(array)))
+        _update(lambda array: plain_bytes(_filled(array)))
 
 
 def _arrays(file: pq.ParquetFile, name: str) -> Iterator[pa.Array]:

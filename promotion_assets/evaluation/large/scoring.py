@@ -115,21 +115,21 @@ class ShardScorer:
     def _ask(self, ready: _Placed) -> ScoringFailure | None:
         limit = self.scoring.limits.wall_seconds
 
-        def request(child: SandboxedProcess) -> None:
+        def _request(child: SandboxedProcess) -> None:
             self._session.request(child, ready.path, time.monotonic() + limit)
 
-        return self._session.ask(request)
+        return self._session.ask(_request)
 
     def _answered(self, asked: _Placed) -> ShardAnswers | ScoringFailure:
         # Its turn begins now: until then the child was busy with the shard before.
         deadline = time.monotonic() + self.scoring.limits.wall_seconds
 
-        def collect(child: SandboxedProcess) -> tuple[Floats, dict[str, Any]]:
+        def _collect(child: SandboxedProcess) -> tuple[Floats, dict[str, Any]]:
             return self._session.collect(
                 child, asked.rows, self.scoring.batch_rows, deadline, asked.shard.first
             )
 
-        found = self._session.ask(collect)
+        found = self._session.ask(_collect)
         asked.path.unlink(missing_ok=True)
         if isinstance(found, ScoringFailure):
             return found
