@@ -26,6 +26,8 @@ from promotion_assets.gates.catalogue import BUILT_IN, catalogue
 from promotion_assets.gates.contract import Gate, GateSettings
 from promotion_assets.policy.model import Policy
 
+# A way to load functions is no formula.
+NO_FORMULAS = frozenset({"numerics"})
 EXAMPLE = Path(__file__).parents[1] / "policy" / "example.yaml"
 MODEL = "NAME"
 _UNITS = {
@@ -323,6 +325,7 @@ def _statistics_of(module: str, *, through_gates: int = 1) -> set[str]:
             continue
         if node.module.startswith("promotion_assets.statistics."):
             found.add(node.module.rpartition(".")[2])
+            found -= NO_FORMULAS
         elif node.module.startswith("promotion_assets.gates.") and through_gates:
             found |= _statistics_of(node.module, through_gates=through_gates - 1)
     return found

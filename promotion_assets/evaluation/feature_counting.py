@@ -26,7 +26,7 @@ import pandas as pd
 
 from promotion_assets.evaluation.columns import coded_values, column_type
 from promotion_assets.evaluation.profile import CategoricalFeature, NumericFeature
-from promotion_assets.statistics.counting import count_into
+from promotion_assets.statistics.counting import Summary, count_into, summarise
 
 CODE_VALUES = 20
 """Whole numbers of at most so many distinct values are categories."""
@@ -86,26 +86,32 @@ def quantile_edges(numbers: Floats, bins: int) -> Floats:
 
 def count_numbers(name: str, type_: str, numbers: Floats, edges: Floats) -> NumericFeature:
     """Return the profile of ``numbers``, shape (rows,), NaN for missing, in bins of ``edges``."""
-    counts, missing = count_into(numbers, edges)
-    finite = numbers
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(finite.sum())
-        if not math.isfinite(total):
-            finite = numbers[np.isfinite(numbers)]
-            total = float(finite.sum())
-        # Not np.dot: its threads wait for each other on a busy host, ten times the whole count.
-        squares = float(np.einsum("i,i->", finite, finite))
+    found, missing = summarise(numbers, edges), 0
+    if found is None:
+        found, missing = _with_gaps(numbers, edges)
+    empty = math.isinf(found.low)
     return NumericFeature(
         name=name,
         type=type_,
         edges=tuple(edges.tolist()),
-        counts=tuple(counts.tolist()),
+        counts=tuple(found.counts.tolist()),
         missing=missing,
-        minimum=float(finite.min()) if len(finite) else None,
-        maximum=float(finite.max()) if len(finite) else None,
-        total=saturated(total),
-        total_squares=saturated(squares),
+        minimum=None if empty else found.low,
+        maximum=None if empty else found.high,
+        total=saturated(found.total),
+        total_squares=saturated(found.squares),
     )
+
+
+def _with_gaps(numbers: Floats, edges: Floats) -> tuple[Summary, int]:
+    """Return the same of numbers of which some are missing or infinite, and how many miss."""
+    counts, missing = count_into(numbers, edges)
+    finite = numbers[np.isfinite(numbers)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(finite.sum())
+        squares = float(np.einsum("i,i->", finite, finite))
+    low, high = finite.min(initial=math.inf), finite.max(initial=-math.inf)
+    return Summary(counts, total, squares, float(low), float(high)), missing
 
 
 def saturated(number: float) -> float:

@@ -8,11 +8,12 @@ value. Past :data:`SEARCH_EDGES` a binary search is the faster way.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from promotion_assets.statistics.checks import Ints
+from promotion_assets.statistics.checks import Floats, Ints
 
 BLOCK_ROWS = 65_536
 SEARCH_EDGES = 160
@@ -44,6 +45,57 @@ def count_into(values: npt.ArrayLike, edges: npt.ArrayLike) -> tuple[Ints, int]:
     if len(cuts) > SEARCH_EDGES:
         return _by_search(array, cuts)
     return _by_comparison(array, cuts)
+
+
+class Summary(NamedTuple):
+    """What one pass over values that are all finite finds.
+
+    Attributes:
+        counts: by bin, as :func:`count_into` has them.
+        total, squares: sum of the values and of their squares; squares may be infinite.
+        low, high: smallest and largest value.
+    """
+
+    counts: Ints
+    total: float
+    squares: float
+    low: float
+    high: float
+
+
+def summarise(values: Floats, edges: npt.ArrayLike) -> Summary | None:
+    """Count values and sum them up while they are in the cache.
+
+    Args:
+        values: float64, shape (rows,).
+        edges: as for :func:`count_into`, whose counts these are.
+
+    Returns:
+        ``None`` if there are no rows, too many edges for comparisons, a value that is not
+        finite, or a sum that is not.
+    """
+    cuts = np.asarray(edges, dtype=np.float64).tolist()
+    if not len(values) or len(cuts) > SEARCH_EDGES:
+        return None
+    at_most = [0] * len(cuts)
+    total = squares = 0.0
+    low, high = math.inf, -math.inf
+    hits = np.empty(BLOCK_ROWS, dtype=np.bool_)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(values), BLOCK_ROWS):
+            block = np.ascontiguousarray(values[start : start + BLOCK_ROWS])
+            total += float(block.sum())
+            if not math.isfinite(total):
+                return None
+            # Not np.dot: its threads wait for each other on a busy host, ten times the count.
+            squares += float(np.einsum("i,i->", block, block))
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+            out = hits[: len(block)]
+            for i, cut in enumerate(cuts):
+                at_most[i] += int(np.count_nonzero(np.less_equal(block, cut, out=out)))
+    cumulated: Ints = np.array(at_most, dtype=np.int64)
+    counts: Ints = np.diff(cumulated, prepend=0, append=len(values))
+    return Summary(counts, total, squares, low, high)
 
 
 def _by_comparison(

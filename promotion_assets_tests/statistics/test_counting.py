@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from promotion_assets.statistics.counting import BLOCK_ROWS, SEARCH_EDGES, count_into
+from promotion_assets.statistics.counting import (
+    BLOCK_ROWS,
+    SEARCH_EDGES,
+    count_into,
+    summarise,
+)
 
 
 def by_definition(values: np.ndarray, edges: list[float]) -> tuple[list[int], int]:
@@ -37,6 +42,42 @@ def test_counts_equal_the_definition(values: np.ndarray, edges: list[float]) -> 
     """Every value is in the bin that its definition says, NaN is missing, infinity is counted."""
     counts, missing = count_into(values, edges)
     assert (counts.tolist(), missing) == by_definition(values, edges)
+
+
+@given(hnp.arrays(np.float64, st.integers(0, 40), elements=numbers), edge_lists)
+def test_one_pass_finds_what_several_find(values: np.ndarray, edges: list[float]) -> None:
+    """Counts, sums and extremes of finite values; nothing where one is not, or the sum is not."""
+    found = summarise(values, edges)
+    small = np.isfinite(values).all() and abs(values).max(initial=0) < 1e300
+    if not small or not len(values):
+        assert found is None or math.isfinite(found.total)
+        return
+    assert found is not None
+    assert found.counts.tolist() == by_definition(values, edges)[0]
+    assert found.total == pytest.approx(math.fsum(values), abs=1e-9 * abs(values).sum())
+    with np.errstate(over="ignore"):
+        assert found.squares == pytest.approx(float((values**2).sum()), rel=1e-9)
+    assert (found.low, found.high) == (values.min(), values.max())
+
+
+def test_one_pass_goes_over_all_blocks() -> None:
+    """More rows than a block has, the last block not full."""
+    values = np.random.default_rng(4).normal(size=2 * BLOCK_ROWS + 77)
+    found = summarise(values, [-1.0, 0.0, 0.5])
+    assert found is not None
+    assert found.counts.tolist() == count_into(values, [-1.0, 0.0, 0.5])[0].tolist()
+    assert found.total == pytest.approx(math.fsum(values))
+    assert found.squares == pytest.approx(math.fsum(values**2))
+    assert (found.low, found.high) == (values.min(), values.max())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_pass_leaves_gaps_to_others(value: float) -> None:
+    """A value that is missing or infinite, wherever it lies."""
+    values = np.zeros(BLOCK_ROWS + 5)
+    values[-2] = value
+    assert summarise(values, [0.5]) is None
+    assert summarise(np.empty(0), [0.5]) is None
 
 
 @given(
