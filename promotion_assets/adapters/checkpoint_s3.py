@@ -58,8 +58,9 @@ class S3Place:
         if not version or seen.get("ObjectLockMode") != "COMPLIANCE":
             raise StorageUnreachable(
                 f"publish a checkpoint to {self.name}",
-                "the object was written and is not locked",
-                "use a bucket that was created with Object Lock",
+                f"{key} was written and is not locked: whoever may delete there can remove it",
+                "switch Object Lock on for the bucket, or name one that has it in "
+                "PROMOTION_CHECKPOINTS",
             )
         return f"s3://{self.bucket}/{key}?versionId={version}"
 
@@ -87,9 +88,14 @@ def open_s3_place(url: str, clock: Callable[[], datetime]) -> S3Place:
         UsageError: if the URL names no bucket, or boto3 is not installed.
     """
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or not bucket:
+    if not url.startswith("s3://") or not bucket or "@" in bucket:
+        # Whoever writes credentials into an address must not find them in a message.
         raise UsageError(
-            f"publish checkpoints to {url!r}", "it names no bucket", "write s3://bucket/prefix"
+            "publish checkpoints to the place that PROMOTION_CHECKPOINTS names",
+            "it holds credentials, which are taken from the environment"
+            if "@" in url
+            else f"{url!r} is no address of a bucket",
+            "write s3://bucket/prefix",
         )
     client = _boto3(url).client("s3")
     return S3Place(client, bucket, clock, f"{prefix.rstrip('/')}/" if prefix else "checkpoints/")
@@ -118,5 +124,6 @@ def _spoken(doing: str) -> Iterator[None]:
         raise StorageUnreachable(
             doing,
             str(error).splitlines()[0],
-            "check the bucket, its Object Lock, and the credentials of AWS",
+            "see that the bucket of PROMOTION_CHECKPOINTS exists, has Object Lock, and that the "
+            "AWS credentials of this process may put and read objects there",
         ) from error

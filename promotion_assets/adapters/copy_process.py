@@ -128,6 +128,13 @@ class TargetProcess:
         """Register the version, with the model where it is new; return its number."""
         return str(self._ask("register", new=new, copy=copy))
 
+    def _end(self) -> str:
+        try:
+            code = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "says nothing more"
+        return f"has ended (signal {-code})" if code < 0 else f"has ended (exit code {code})"
+
     def _ask(self, call: str, **arguments: Any) -> Any:
         request = json.dumps({"call": call, "arguments": to_jsonable_python(arguments)})
         stdin, stdout = self.process.stdin, self.process.stdout
@@ -141,8 +148,9 @@ class TargetProcess:
         if not line:
             raise errors.RegistryUnreachable(
                 f"{call.replace('_', ' ')} at {self._uri}",
-                "the process that speaks to it has ended",
-                "read what it said above, and repeat the same command: it goes on from here",
+                f"the process that speaks to it {self._end()}",
+                "signal 9 is most often want of memory; else its own words are above, on stderr. "
+                "Then repeat the same command: it goes on from here",
             )
         answer = json.loads(line)
         if "error" in answer:

@@ -289,7 +289,7 @@ def _model_of(events: Sequence[AnyEvent]) -> str:
     if len(models) != 1:
         raise UsageError(
             "append to the ledger",
-            f"a transaction holds events of {len(models)} models",
+            f"a transaction holds events of {len(models)} models: {', '.join(sorted(models))}",
             "append the events of one model at a time",
         )
     return models.pop()
@@ -300,7 +300,8 @@ def _compare(state: ModelState, expected: int | None) -> None:
         raise Conflict(
             f"append to the history of model {state.model!r}",
             f"it has {state.sequence} entries and the writer had seen {expected}",
-            "look at `promotion status` and ask again",
+            "somebody else was first: look at `promotion status`, and run the command again if it "
+            "still stands",
         )
 
 

@@ -245,7 +245,8 @@ def _failed(problem: str) -> Unreachable:
     return Unreachable(
         "working on shards by Ray",
         f"Ray failed: {problem}",
-        "look at Ray's logs, or set evaluation.engine: streaming",
+        "set `evaluation: {engine: streaming}` in the policy to go on without Ray, or mend Ray: "
+        "its logs are in /tmp/ray/session_latest/logs on its head node",
     )
 
 

@@ -270,7 +270,8 @@ class MlflowCopyTarget:
             raise UsageError(
                 f"make the run of the copy at {without_credentials(self.uri)}",
                 f"the experiment {name!r} is deleted there",
-                "restore it, or delete it for good",
+                "restore it there (`mlflow experiments restore`) or remove it for good (`mlflow "
+                "gc`), and repeat the same command",
             )
         return str(found.experiment_id)
 
@@ -304,21 +305,31 @@ def answering(uri: str, doing: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise IntegrityError(
-            where, f"a file is missing there ({error})", "delete the copy's run and repeat"
+            where,
+            f"a file is missing there ({error})",
+            "delete the run of the copy there, and repeat the same command: it uploads all again",
         ) from error
     except HTTPError as error:
         hide_credentials(error)
         code = error.response.status_code if error.response is not None else 0
         if code == 404:
             raise IntegrityError(
-                where, f"a file is missing there ({error})", "delete the copy's run and repeat"
+                where,
+                f"a file is missing there ({error})",
+                "delete the run of the copy there, and repeat the same command: it uploads all "
+                "again",
             ) from error
         raise RegistryUnreachable(where, f"it answered {code}", again) from error
     except MlflowException as error:
         hide_credentials(error)
         said = str(error.message).splitlines()[0][:300]
         if error.error_code in _REFUSED and not said_by_the_network(said):
-            raise UsageError(where, f"MLflow says: {said}", "check names and addresses") from error
+            raise UsageError(
+                where,
+                f"MLflow says: {said}",
+                "see that the model and the version exist, and that the address after --to is the "
+                "registry's; then repeat the same command",
+            ) from error
         if error.error_code in _FORBIDDEN:
             raise UsageError(
                 where,

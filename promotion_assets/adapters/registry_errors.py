@@ -49,7 +49,8 @@ def registry_errors(doing: str, name: str) -> Iterator[None]:
             raise UsageError(
                 doing,
                 f"MLflow says: {error.message}",
-                f"check the name and the number with `promotion status` ({name})",
+                f"see whether {name} is still in MLflow at MLFLOW_TRACKING_URI; `promotion status` "
+                "lists what the ledger knows",
             ) from error
         raise RegistryUnreachable(doing, what_went_wrong(error), _AGAIN) from error
     except (

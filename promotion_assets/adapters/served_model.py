@@ -260,7 +260,7 @@ def _misfit(error: Exception) -> RequestRefused:
     return RequestRefused(
         "reading the request",
         f"it does not fit the model's signature ({_said(error)})",
-        "look at the model's metadata",
+        "send the columns and types that GET /v2/models/NAME lists",
     )
 
 

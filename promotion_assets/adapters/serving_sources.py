@@ -98,7 +98,10 @@ class StoredModels:
                 root = self._download(self._model, arm.version, Path(scratch))
             except FileNotFoundError as error:
                 raise RegistryUnreachable(
-                    doing, f"its artifact is not there ({error})", "look for it in the registry"
+                    doing,
+                    f"its artifact is not there ({error})",
+                    f"look up the source of version {arm.version} in MLflow and bring its files "
+                    "back; a server that runs keeps the plan that it has until then",
                 ) from error
             directory, found = take_in(root, self._store)
         if found.digest != arm.digest:

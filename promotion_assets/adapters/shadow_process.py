@@ -64,7 +64,10 @@ def start_shadow(
         )
     except OSError as error:
         raise StorageUnreachable(
-            doing, f"the sandbox cannot be started ({error})", "check the host's temporary folder"
+            doing,
+            f"the sandbox cannot be started ({error})",
+            "see that the host's temporary folder has room and that this user may start processes; "
+            "requests are answered without this shadow",
         ) from error
     load = {
         "op": "load",
@@ -84,7 +87,10 @@ def start_shadow(
     except ChildFailure as failure:
         child.stop()
         raise IntegrityError(
-            doing, failure.reason, "see why in the server's log, or plan another shadow"
+            doing,
+            failure.reason,
+            "install what it needs where the server runs, or archive the version; requests are "
+            "answered without this shadow",
         ) from failure
     return SandboxedShadow(child, worker.timeout_seconds)
 

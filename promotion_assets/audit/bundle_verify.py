@@ -105,8 +105,11 @@ def _read(path: Path) -> dict[str, bytes]:
                 )
             names = archive.namelist()
             if len(set(names)) != len(names):
+                twice = next(name for name in names if names.count(name) > 1)
                 raise UsageError(
-                    f"read the bundle {path}", "a file occurs twice in it", "export it again"
+                    f"read the bundle {path}",
+                    f"a file occurs twice in it: {twice[:100]!r}",
+                    "trust nothing in it; have it exported again with `promotion audit export`",
                 )
             return {name: archive.read(name) for name in names}
     except (
@@ -246,4 +249,9 @@ def _pin_problems(context: Context, decision: Decision) -> Iterator[str]:
 
 
 def _damaged(problem: str) -> IntegrityError:
-    return IntegrityError("check the bundle", problem, "ask for it again from where it came from")
+    return IntegrityError(
+        "check the bundle",
+        problem,
+        "trust nothing in it; have it exported again with `promotion audit export`, and tell "
+        "whoever sent it",
+    )

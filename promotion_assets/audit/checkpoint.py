@@ -130,11 +130,14 @@ def read_checkpoint(note: str, keys: list[SSlibKey], origin: str = ORIGIN) -> Ch
             raise ValueError("no ledger has such a head")
     except (ValueError, IndexError, binascii.Error) as error:
         raise IntegrityError(
-            "read a checkpoint", "it is signed and not of the form", "check the file"
+            f"read the checkpoint of size {lines[1][:20] if len(lines) > 1 else '?'}",
+            f"it is signed and not of the form ({error})",
+            "compare it with the checkpoints at other places: what wrote it had the signing key "
+            "and was not this release",
         ) from error
     if found.origin != origin:
         raise IntegrityError(
-            "read a checkpoint",
+            f"read the checkpoint of size {found.size}",
             f"it is of the ledger {found.origin!r} and not of {origin!r}",
             "name the checkpoints of this ledger",
         )
@@ -170,7 +173,9 @@ class FilePlace:
             self._same(path, note)
         except OSError as error:
             raise StorageUnreachable(
-                f"publish a checkpoint to {self.folder}", str(error), "make it writable"
+                f"publish a checkpoint to {self.folder}",
+                str(error),
+                "make that folder writable for this user",
             ) from error
         return str(path)
 
@@ -183,7 +188,9 @@ class FilePlace:
             ]
         except OSError as error:
             raise StorageUnreachable(
-                f"read the checkpoints in {self.folder}", str(error), "make it readable"
+                f"read the checkpoints in {self.folder}",
+                str(error),
+                "make that folder readable for this user",
             ) from error
 
     def _same(self, path: Path, note: str) -> None:

@@ -199,4 +199,8 @@ def _request(
 
 
 def _silent(problem: str) -> Unreachable:
-    return Unreachable("playing the demo's traffic", problem, "run the demo again")
+    return Unreachable(
+        "playing the demo's traffic",
+        problem,
+        "see that the demo's server still runs, and start the demo again",
+    )

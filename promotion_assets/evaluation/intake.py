@@ -80,7 +80,9 @@ def take_candidate(source: VersionSource, model: str, version: str, store: Path)
         profile=profile,
         profile_problem=problem,
     )
-    with tempfile.TemporaryDirectory(prefix="intake-", dir=_writable(store)) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="intake-", dir=_writable(store, model, version)
+    ) as scratch:
         try:
             root = source.download(model, version, Path(scratch))
             directory, artifact = take_in(root, store)
@@ -108,16 +110,17 @@ def _with_declarations(known: Candidate, directory: Path) -> Candidate:
     return known.model_copy(update=declared)
 
 
-def _writable(store: Path) -> Path:
+def _writable(store: Path, model: str, version: str) -> Path:
+    doing = f"taking the artifact of {model} version {version} into {store}"
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageUnreachable(
-            f"taking an artifact into {store}", f"{error}", "make the folder writable"
+            doing, f"{error}", "make the folder writable for this user, then run the same again"
         ) from error
     if shutil.disk_usage(store).free < 16 * 1024**2:
         raise StorageUnreachable(
-            f"taking an artifact into {store}",
+            doing,
             "less than 16 MiB are free",
             "free some space on that disk, or set PROMOTION_HOME elsewhere",
         )

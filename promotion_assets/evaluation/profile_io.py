@@ -46,7 +46,9 @@ def load(text: str | None, *, doing: str = "Reading a feature profile") -> Featu
     form = data.pop("form", FORM)
     if form != FORM:
         raise EvidenceMissing(
-            doing, f"its form is {form!r}, and {FORM!r} is understood", "upgrade promotion-assets"
+            doing,
+            f"its form is {form!r}, and {FORM!r} is understood",
+            "upgrade promotion-assets here to the release that wrote it",
         )
     try:
         profile = FeatureProfile.model_validate(data)

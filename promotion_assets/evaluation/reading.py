@@ -236,7 +236,11 @@ def _sql_error(doing: str, error: Exception) -> StorageUnreachable | UsageError:
     )
     # SQLite reports mistakes in a statement as operational errors.
     if not silent or any(words in said for words in ("no such", "syntax error", "not a database")):
-        return UsageError(doing, f"the query is refused: {said}", "correct the query")
+        return UsageError(
+            doing,
+            f"the query is refused: {said}",
+            "correct `query:` in promotion.yaml, and try it in the database's own client",
+        )
     return StorageUnreachable(
         doing,
         f"the database does not answer: {said}",

@@ -110,7 +110,7 @@ def copy_to(
     assert candidate.artifact_dir is not None
     name = copy_id(read, candidate.digest, (here, there), order.name)
     folder = workspace.home / "copies" / name
-    with _scratch(folder) as work:
+    with _scratch(folder, order) as work:
         plan = CopyPlan(
             copy=name,
             source_uri=here,
@@ -187,7 +187,7 @@ def _notes(plan: CopyPlan) -> Iterator[str]:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def _scratch(folder: Path, order: Order) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # What a copy that was killed has left here is of no use to the next one.
@@ -196,7 +196,9 @@ def _scratch(folder: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix="work-", dir=folder))
     except OSError as error:
         raise StorageUnreachable(
-            f"copy from {folder}", str(error), "free space or make the folder writable"
+            order.doing(),
+            str(error),
+            f"free space or make {folder} writable, and repeat the command",
         ) from error
     try:
         yield work
@@ -224,7 +226,9 @@ def _alone(
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageUnreachable(
-            order.doing(), f"{path} cannot be written ({error})", "make the folder writable"
+            order.doing(),
+            f"{path} cannot be written ({error})",
+            "make its folder writable for this user, and repeat the command",
         ) from error
     try:
         waited = 0.0

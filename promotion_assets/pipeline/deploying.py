@@ -29,7 +29,10 @@ def confirm(
         )
     if event.type not in DEPLOYABLE:
         raise Refusal(
-            doing, f"it is {event.type}, which nothing is deployed for", "name a transition's event"
+            doing,
+            f"it is {event.type} of {event.model} version {event.version}, which nothing is "
+            "deployed for",
+            f"name the id of one of {', '.join(sorted(DEPLOYABLE))}",
         )
     before = [
         known

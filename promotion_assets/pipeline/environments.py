@@ -83,7 +83,13 @@ def check_arrival(workspace: Workspace, model: str, version: str) -> Arrival | N
     registry = workspace.registry
     candidate = take_candidate(registry, model, version, workspace.store / "artifacts")
     if candidate.artifact_dir is None or not candidate.run_id:
-        raise EvidenceMissing(doing, "its artifact or its run is missing", "have it copied again")
+        what = "artifact" if candidate.artifact_dir is None else "run"
+        raise EvidenceMissing(
+            doing,
+            "; ".join((f"its {what} is missing", *candidate.problems)),
+            f"have it copied again: `promotion copy {model} VERSION --to {environment.name}`, "
+            "where it was approved",
+        )
     with tempfile.TemporaryDirectory(prefix="arrival-") as scratch:
         attached = registry.attestation(candidate.run_id, Path(scratch))
         if attached is None:

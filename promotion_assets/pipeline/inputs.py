@@ -19,6 +19,7 @@ from promotion_assets.evaluation.profile import FeatureProfile
 from promotion_assets.evaluation.profiling import profile_parquet
 from promotion_assets.evaluation.reading import read_frame
 from promotion_assets.evaluation.snapshot import frame_digest
+from promotion_assets.evaluation.sources import without_credentials
 from promotion_assets.evaluation.versions import load_version, take_in
 from promotion_assets.pipeline.files import read_value, safe_name, write_frame, write_value
 from promotion_assets.pipeline.records import Pointer
@@ -95,7 +96,8 @@ class Inputs:
             raise EvidenceMissing(
                 f"loading the evaluation dataset of {self.model}",
                 pointer.problem or "it could not be taken in",
-                "mend the source and materialise evaluation_dataset again",
+                f"mend the source {without_credentials(self.policy.dataset.uri)}, and materialise "
+                "evaluation_dataset again",
             )
         return load_version(self.policy, self.store, pointer.digest, model=self.model)
 
@@ -125,7 +127,7 @@ class Inputs:
         if frame.empty:
             raise EvidenceMissing(
                 f"reading what production sends to {self.model}",
-                f"{source.uri} has no rows",
+                f"{without_credentials(source.uri)} has no rows",
                 "point the production source at rows that were really sent",
             )
         digest = frame_digest(frame)

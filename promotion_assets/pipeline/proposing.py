@@ -88,7 +88,9 @@ def _serving(workspace: Workspace, model: str) -> str:
     versions = workspace.registry.versions_after(model, 0, limit=10_000)
     if not versions:
         raise UsageError(
-            f"looking for versions of {model}", "none is registered", "register one first"
+            f"looking for versions of {model}",
+            "none is registered",
+            "register one with `mlflow.register_model`, then run this again",
         )
     return versions[-1]
 

@@ -85,7 +85,8 @@ def gather(evaluator: Evaluator, version: str) -> Gathered:
         raise UsageError(
             f"opening the review of {model} version {version[:60]}",
             "no decision on it is recorded",
-            f"evaluate it first: `promotion evaluate {model} VERSION`",
+            f"see that this version is meant, and evaluate it: `promotion evaluate {model} "
+            f"{version[:60]}`",
         )
     candidate = taken_now(evaluator, version)
     facts = with_review(evaluator, candidate, facts_of(evaluator, candidate))

@@ -90,7 +90,7 @@ class ReviewDesk:
             raise UsageError(
                 f"opening the review of {model} version {version[:60]}",
                 f"it waits in segments {', '.join(found)}",
-                "name one of them",
+                "name one of them: --segment here, segment=… in Slack, the link of one on the page",
             )
         if DEFAULT_SEGMENT in found or not found:
             return DEFAULT_SEGMENT if DEFAULT_SEGMENT in known else known[0]
@@ -187,8 +187,8 @@ class ReviewDesk:
             return decided
         raise Conflict(
             f"voting on {ballot.model} version {ballot.version}",
-            "others wrote to the ledger each time",
-            "try again",
+            f"others wrote to the ledger in each of {_ATTEMPTS} attempts; nothing was recorded",
+            "look whether it still waits (`promotion review list`), and vote again",
         )
 
     def finish_later(self, ballot: Ballot, reviewer: str) -> str:
@@ -332,7 +332,8 @@ class ReviewDesk:
         return ReviewNotAllowed(
             f"{verb} {ballot.model} version {ballot.version}",
             judged.problems,
-            "supply what is missing, and hand it in again",
+            "supply what is missing and hand it in again; where it says that you cannot approve, "
+            "ask another reviewer",
         )
 
     def _conclude(self, evaluator: Evaluator, decided: ReviewDecided) -> None:

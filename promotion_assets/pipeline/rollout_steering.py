@@ -29,7 +29,9 @@ def pause(workspace: Workspace, model: str, segment: str, *, actor: str, reason:
     state, plan = _rolling(workspace, model, segment, "pause", reason)
     if plan.paused is not None:
         raise TransitionRefused(
-            _doing("pause", model, segment), f"it is paused: {plan.paused}", "resume it when ready"
+            _doing("pause", model, segment),
+            f"version {plan.version} is paused already: {plan.paused}",
+            f"`promotion rollout resume {model} --reason …` lets it go on",
         )
     return _person(workspace, state, segment, plan, "pause", actor, reason)
 
@@ -47,8 +49,8 @@ def resume(
     if plan.paused is None and plan.held is None:
         raise TransitionRefused(
             _doing("resume", model, segment),
-            "it is neither paused nor held",
-            "nothing is to be done",
+            f"version {plan.version} is neither paused nor held",
+            f"nothing is to be resumed; `promotion rollout status {model}` says what it waits for",
         )
     policy = policy_of_today(workspace, model)
     if plan.step is not None:
@@ -70,10 +72,16 @@ def skip(workspace: Workspace, model: str, segment: str, *, actor: str, reason: 
     last = len(policy.way) - 1
     if plan.step is None or plan.step == last:
         where = "has not begun" if plan.step is None else "is at its last step"
-        raise TransitionRefused(doing, f"the rollout {where}", "there is no step to skip")
+        raise TransitionRefused(
+            doing,
+            f"the rollout of version {plan.version} {where}, so there is no step to skip",
+            f"see `promotion rollout status {model}` for what it waits for",
+        )
     if plan.latched is not None:
         raise TransitionRefused(
-            doing, f"its artifact is latched: {plan.latched}", "it goes back at the next tick"
+            doing,
+            f"the artifact of version {plan.version} is latched: {plan.latched}",
+            "nothing is to be done: the next tick takes it back",
         )
     days = policy.rollback_window_days
     served = last_served(workspace, state, segment, state.digests[plan.version])
@@ -81,8 +89,8 @@ def skip(workspace: Workspace, model: str, segment: str, *, actor: str, reason: 
         when = "never" if served is None else f"last on {served:%Y-%m-%d}"
         raise TransitionRefused(
             doing,
-            f"its artifact was {when} champion of this segment, and only one that was within "
-            f"{days} days may skip what watches it",
+            f"the artifact of version {plan.version} was {when} champion of this segment, and only "
+            f"one that was within {days} days may skip what watches it",
             "let the rollout go its way, or abort it",
         )
     return _person(
@@ -145,7 +153,12 @@ def _rolling(
     state = workspace.ledger.state(model)
     plan = standing(state, segment)
     if plan is None:
-        raise TransitionRefused(doing, "nothing is rolling out", "promote a version first")
+        raise TransitionRefused(
+            doing,
+            "nothing is rolling out there",
+            f"see `promotion rollout status {model}`; a rollout begins when a version is approved "
+            "for Production",
+        )
     return state, plan
 
 

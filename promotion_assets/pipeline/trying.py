@@ -91,7 +91,11 @@ def _parsed(column: Column, text: str) -> object:
     written = text.strip()
     doing = f"reading the input {column.name[:60]}"
     if len(written) > LONGEST_VALUE:
-        raise UsageError(doing, f"it has {len(written):,} characters", "give a shorter value")
+        raise UsageError(
+            doing,
+            f"it has {len(written):,} characters",
+            f"give a value of at most {LONGEST_VALUE:,} characters",
+        )
     if not written:
         return float("nan") if column.type in (*_WHOLE, *_DECIMAL) else None
     try:
@@ -103,6 +107,8 @@ def _parsed(column: Column, text: str) -> object:
             return _TRUTHS[written.lower()]
     except (ValueError, KeyError):
         raise UsageError(
-            doing, f"{written[:60]!r} is no {column.type}", "give a value of that type"
+            doing,
+            f"{written[:60]!r} is no {column.type}",
+            f"give a value of the type {column.type}, or none at all where it is missing",
         ) from None
     return written

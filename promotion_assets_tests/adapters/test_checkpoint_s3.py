@@ -89,6 +89,10 @@ def test_a_place_is_named_by_its_url(
     for url in ("held", "s3://", "https://held"):
         with pytest.raises(UsageError, match="s3://bucket/prefix"):
             open_s3_place(url, clock)
+    for url in ("s3://id:secret@held/ledger", "https://id:secret@held"):
+        with pytest.raises(UsageError) as caught:
+            open_s3_place(url, clock)
+        assert "secret" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(UsageError, match=r"promotion-assets\[s3\]"):
         open_s3_place("s3://held", clock)

@@ -98,7 +98,6 @@ def test_abort_is_a_rollback_with_its_story(world: World) -> None:
 
 def test_a_refused_step_names_the_version_and_the_command_that_helps(world: World) -> None:
     """Whoever is called at night reads which version it is about, and what to type."""
-    world.begin()
     with pytest.raises(TransitionRefused) as early:
         skip(world, MODEL, "default", **BY)  # type: ignore[arg-type]
     assert early.value.problem.startswith("the rollout of version 2 has not begun")
