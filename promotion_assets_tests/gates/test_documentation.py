@@ -149,6 +149,7 @@ def test_a_regulatory_sign_off_is_asked_for_and_expires(
     )
     assert result.outcome is outcome
     assert words in result.reason
+    assert result.details["sign_off"] == sign_off
 
 
 def test_an_unreadable_card_is_no_card(tmp_path: Path) -> None:

@@ -48,6 +48,15 @@ def test_too_few_requests_are_inconclusive() -> None:
     assert result.needed_sample_size == 30
 
 
+@pytest.mark.parametrize("times", [[], [1.0, np.nan], [1.0, -0.5], [np.inf]])
+def test_times_that_are_none_do_not_pass(times: list[float]) -> None:
+    """Samples without a time, with one that is no number, or one below zero, are an error."""
+    odd = make.latency(milliseconds=np.array(times, dtype=np.float64))
+    result = make.judge("latency", timed(make.latency(), odd))
+    assert result.outcome is Outcome.ERROR
+    assert "are empty, negative or not numbers" in result.reason
+
+
 def test_upper_bound_asks_for_more_requests() -> None:
     """With decide_on: upper_bound an open interval says how many requests would bound it."""
     result = make.judge("latency", timed(make.latency(requests=40)), decide_on="upper_bound")

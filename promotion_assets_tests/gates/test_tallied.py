@@ -129,9 +129,17 @@ def test_robustness_is_judged_on_the_sample(rows: Large) -> None:
     assert judge("robustness", evidence, **settings).outcome is Outcome.PASSED
     other = dataclasses.replace(sample, dataset_digest="0" * 64)
     short = dataclasses.replace(sample, values=sample.values[:-1])
-    for wrong in (None, other, short):
-        spoilt = dataclasses.replace(evidence, sample_scores=wrong)
-        assert judge("robustness", spoilt, **settings).outcome is Outcome.ERROR
+    said = {
+        "was not scored": None,
+        "of another artifact, or of other rows": other,
+        f"are {len(short.values)} for {len(sample.values)} rows": short,
+        "or NaN": dataclasses.replace(sample, values=np.full(len(sample.values), np.nan)),
+    }
+    for words, wrong in said.items():
+        result = judge("robustness", dataclasses.replace(evidence, sample_scores=wrong), **settings)
+        assert result.outcome is Outcome.ERROR
+        assert words in result.reason
+        assert "evaluate the version again" in result.reason
 
 
 def test_counts_of_something_else_are_no_evidence(rows: Large) -> None:
