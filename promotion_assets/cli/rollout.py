@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from promotion_assets.cli.actors import actor_option
-from promotion_assets.cli.completing import MODEL, SEGMENT
+from promotion_assets.cli.completing import MODEL, SEGMENT, VERSION
 from promotion_assets.cli.groups import Group, json_option
 from promotion_assets.cli.root import workspace
 from promotion_assets.cli.speaking import say_json, say_table
@@ -28,6 +28,7 @@ def command() -> None:
     promotion rollout tick credit-risk
     promotion rollout pause credit-risk --reason "release of the app at noon"
     promotion rollout abort credit-risk --reason "support sees wrong letters"
+    promotion rollout clear-latch credit-risk 7 --reason "the letters were wrong, not the model"
     """
 
 
@@ -173,6 +174,37 @@ def _step_in(
         click.echo(f"{model} is served by version {state.champions[segment]} alone")
     else:
         click.echo(f"version {plan.version} answers {share / 100:g} % in segment {segment!r}")
+
+
+@command.command("clear-latch")
+@click.argument("model", type=MODEL)
+@click.argument("version", type=VERSION)
+@click.option("--reason", required=True, help="Why it may serve again, for the record.")
+@actor_option
+@json_option
+@click.pass_context
+def clear_latch_(
+    ctx: click.Context, model: str, version: str, reason: str, actor: str, as_json: bool
+) -> None:
+    """Let the artifact of VERSION be promoted again, after it was taken back from production.
+
+    Nothing else changes: it needs an evaluation, a shadow report and an approval like any other.
+
+    \b
+    promotion rollout clear-latch credit-risk 7 --reason "the letters were wrong, not the model"
+    """
+    from promotion_assets.lifecycle.rollback import clear_latch
+    from promotion_assets.pipeline.rollout_steering import digest_of
+
+    opened = workspace(ctx)
+    opened.check_model(model)
+    digest = digest_of(opened.ledger.state(model), model, version)
+    clear_latch(opened.ledger, model, digest, actor=actor, reason=reason)
+    opened.checkpointer.publish()
+    if as_json:
+        say_json({"model": model, "version": version, "digest": digest, "latched": False})
+        return
+    click.echo(f"the artifact of {model} version {version} ({digest[:12]}) is latched no more")
 
 
 def _only_segment(rolling: Collection[str], model: str) -> str:

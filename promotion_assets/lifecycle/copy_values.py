@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -129,11 +128,12 @@ class Held(Record):
 
 def without_credentials(uri: str) -> str:
     """Return a registry's address without user, password, query and fragment."""
-    plain = uri.partition("?")[0].partition("#")[0].rstrip("/")
-    parts = urlsplit(plain)
-    if "@" not in parts.netloc:
-        return plain
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    scheme, found, rest = uri.partition("://")
+    # A password may hold any character, where somebody forgot to quote it: what follows the
+    # last @ is the host. A file's address has no host.
+    hosted = found and not rest.startswith("/")
+    plain = f"{scheme}://{rest.rpartition('@')[2]}" if hosted else uri
+    return plain.partition("?")[0].partition("#")[0].rstrip("/")
 
 
 def copy_id(source: SourceVersion, digest: str, registries: tuple[str, str], name: str) -> str:

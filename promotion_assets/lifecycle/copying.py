@@ -210,7 +210,7 @@ def check_copyable(state: ModelState, version: str, digest: str, doing: str) -> 
         raise Refusal(
             doing,
             f"its artifact was rejected in production: {state.latches[digest].reason}",
-            "clear the latch first, if the reason no longer holds",
+            "if the reason no longer holds, clear the latch with `promotion rollout clear-latch`",
         )
     for (_, reviewed), reviews in state.reviews.items():
         if reviewed == version and reviews and reviews[-1].verdict == "rejected":

@@ -97,7 +97,11 @@ def reconcile(
         except Conflict:
             # What was read has changed under way: what was found may be wrong, so look again.
             continue
-    raise Conflict(f"reconcile {model}", "others kept changing it meanwhile", "try again")
+    raise Conflict(
+        f"reconcile {model}",
+        "others kept changing it meanwhile",
+        "run `promotion reconcile` again in a moment; `promotion status` shows who is at it",
+    )
 
 
 def _once(
@@ -186,7 +190,11 @@ def _check(
 ) -> Reconciliation:
     state = ledger.state(model)
     if state.intent is not None:
-        raise Conflict(f"reconcile {model}", "another change has begun", "try again")
+        raise Conflict(
+            f"reconcile {model}",
+            f"another change has begun: {state.intent.reason}",
+            "run `promotion reconcile` again when it is done",
+        )
     found = compare(state, registry.read_mirror(model), digest_of)
     if not found.deviations:
         write_mirror(registry, state, found.behind)

@@ -76,7 +76,11 @@ def rollback(
         except Conflict:
             continue
         return _mirror_later(ledger, registry, ledger.state(model))
-    raise Conflict(doing, "others kept appending to the ledger", "try again")
+    raise Conflict(
+        doing,
+        "others kept appending to the ledger, and nothing was changed",
+        "run the same `promotion rollback` again at once",
+    )
 
 
 def clear_latch(ledger: Ledger, model: str, digest: str, *, actor: str, reason: str) -> ModelState:
@@ -90,7 +94,11 @@ def clear_latch(ledger: Ledger, model: str, digest: str, *, actor: str, reason: 
     state = ledger.state(model)
     if digest not in state.latches:
         known = ", ".join(d[:12] for d in state.latches) or "none"
-        raise TransitionRefused(doing, f"it is not latched (latched: {known})", "check the digest")
+        raise TransitionRefused(
+            doing,
+            f"it is not latched (latched: {known})",
+            "there is nothing to clear; `promotion explain` shows what was taken back",
+        )
     if not reason.strip():
         raise TransitionRefused(doing, "no reason is given", "say why with --reason")
     events: list[AnyEvent] = [LatchCleared(model=model, actor=actor, digest=digest, reason=reason)]
@@ -124,7 +132,8 @@ def _previous(state: ModelState, segment: str, champion: str, doing: str) -> str
     raise TransitionRefused(
         doing,
         f"no version was champion before {champion} that is not latched itself",
-        "clear a latch, or promote a mended version",
+        f"clear a latch with `promotion rollout clear-latch {state.model} VERSION --reason …`, or "
+        "promote a mended version",
     )
 
 
@@ -141,7 +150,10 @@ def _check_return(state: ModelState, segment: str, to: str, doing: str) -> None:
     latch = state.latches.get(state.digests.get(to, ""))
     if latch is not None:
         raise TransitionRefused(
-            doing, f"version {to} was rejected in production: {latch.reason}", "clear its latch"
+            doing,
+            f"version {to} was rejected in production: {latch.reason}",
+            f"clear it with `promotion rollout clear-latch {state.model} {to} --reason …`, or name "
+            "another version",
         )
 
 

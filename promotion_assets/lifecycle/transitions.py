@@ -252,7 +252,10 @@ def _missing_for_production(
         yield f"a freeze window is open: {facts.frozen_by}"
     latch = state.latches.get(facts.model_digest)
     if latch is not None:
-        yield f"its artifact was rejected in production: {latch.reason}"
+        yield (
+            f"its artifact was rejected in production: {latch.reason} (a person may clear that "
+            "with `promotion rollout clear-latch`)"
+        )
     rolling = state.rolling.get(request.segment)
     if rolling is not None:
         yield f"version {rolling} is already rolling out"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from promotion_assets.errors import TransitionRefused
+from promotion_assets.errors import TransitionRefused, UsageError
 from promotion_assets.lifecycle.events import Adopted, RolloutCompleted, Stage, StageChanged
 from promotion_assets.lifecycle.rollouts import segment_plan, standing, step_events
 from promotion_assets.lifecycle.stages import ModelState
@@ -104,6 +104,23 @@ def skip(workspace: Workspace, model: str, segment: str, *, actor: str, reason: 
         step=last,
         share=policy.share_at(last),
     )
+
+
+def digest_of(state: ModelState, model: str, version: str) -> str:
+    """Return the digest of a version's artifact.
+
+    Raises:
+        UsageError: the ledger knows no artifact of such a version.
+    """
+    digest = state.digests.get(version)
+    if digest is None:
+        known = ", ".join(sorted(state.digests, key=int)) or "none"
+        raise UsageError(
+            f"looking for the artifact of {model} version {version}",
+            f"the ledger knows no such version (it knows {known})",
+            f"see `promotion status {model}`",
+        )
+    return digest
 
 
 def abort(workspace: Workspace, model: str, segment: str, *, actor: str, reason: str) -> ModelState:

@@ -9,7 +9,7 @@ import yaml
 
 from promotion_assets.cli.rollout import _only_segment
 from promotion_assets.errors import Refusal, TransitionRefused, UsageError
-from promotion_assets.lifecycle.events import Stage
+from promotion_assets.lifecycle.events import LatchCleared, Stage
 from promotion_assets_tests.cli.homes import Home, home
 from promotion_assets_tests.ledgers import MODEL, digest
 
@@ -154,3 +154,27 @@ def test_a_segment_has_to_be_named_where_several_roll_out() -> None:
         _only_segment({"US": "4", "EU": "5"}, MODEL)
     assert _only_segment({"EU": "5"}, MODEL) == "EU"
     assert _only_segment({}, MODEL) == "default"
+
+
+def test_a_latch_is_cleared_by_a_person_with_a_reason(home: Home) -> None:
+    """After an abort the artifact is latched; clearing it is recorded, and once is enough."""
+    at_five_percent(home)
+    home.run("rollout", "abort", MODEL, *BECAUSE)
+    latched = home.world.ledger.state(MODEL).latches
+    assert latched
+    held = digest("4")
+    assert set(latched) == {held}
+    because = ("--reason", "the letters were wrong, not the model", "--actor", "ana")
+    done = home.run("rollout", "clear-latch", MODEL, "4", *because)
+    assert done.exit_code == 0, done.output
+    assert held[:12] in done.output
+    assert not home.world.ledger.state(MODEL).latches
+    cleared = [e.event for e in home.world.ledger.events(MODEL)][-1]
+    assert isinstance(cleared, LatchCleared)
+    assert (cleared.actor, cleared.reason) == ("ana", because[1])
+    again = home.run("rollout", "clear-latch", MODEL, "4", *because)
+    assert isinstance(again.exception, TransitionRefused)
+    assert "it is not latched" in again.exception.problem
+    unknown = home.run("rollout", "clear-latch", MODEL, "44", *because)
+    assert isinstance(unknown.exception, UsageError)
+    assert "the ledger knows no such version" in unknown.exception.problem
