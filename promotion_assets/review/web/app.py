@@ -61,6 +61,8 @@ STATUS: tuple[tuple[type[PromotionError], int], ...] = (
     (Unreachable, 503),
 )
 VERSION = "/models/{model}/versions/{version}"
+# What the buttons of a request's form say; `later` is an approval that is completed elsewhere.
+CHOICES = ("approved", "later", "rejected")
 Form = Annotated[dict[str, str], Depends(form_of)]
 
 
@@ -137,17 +139,24 @@ def review_app(desk: Callable[[], Desk], settings: WebSettings) -> FastAPI:
 def _vote(desk: Desk, model: str, version: str, known: Visitor, form: dict[str, str]) -> Response:
     segment = form.get("segment") or desk.segment_of(model, version)
     answers = {k.removeprefix("answer."): v for k, v in form.items() if k.startswith("answer.")}
+    chosen = form.get("verdict")
+    if chosen not in CHOICES:
+        raise UsageError(
+            f"voting on {model} version {version}",
+            "the form neither approves nor rejects it",
+            "send it by one of the buttons of the page",
+        )
     ballot = Ballot(
         model=model,
         version=version,
         segment=segment,
         request_id=form.get("request_id", "")[:100],
-        verdict="rejected" if form.get("verdict") == "rejected" else "approved",
+        verdict="rejected" if chosen == "rejected" else "approved",
         answers=answers,
         comment=form.get("comment", ""),
     )
     try:
-        if form.get("verdict") == "later":
+        if chosen == "later":
             token = desk.finish_later(ballot, known.reviewer)
             return page("later.html", known, ballot=ballot, token=token)
         decided = desk.vote(ballot, known.reviewer, "page")
