@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.measuring import Line
 from benchmarks.serving import serving_ours
+from promotion_assets.lifecycle.events import TrafficPlanned
 from promotion_assets_tests.serving.world import MODEL, World, make_world, save_models, split_body
 
 RUNS = 5
@@ -67,11 +68,10 @@ def _once(world: World, port: int, version: str) -> tuple[float, float, float]:
     followed = time.time()
     assert process.wait(60) == 0
     ended = time.time()
-    planned = world.ledger.state(MODEL).traffic
-    assert planned is not None
-    assert after == planned.generation
-    assert planned.segments[0].share == 0
-    at = max(e.recorded_at for e in world.ledger.events(MODEL)).timestamp()
+    plans = [r for r in world.ledger.events(MODEL) if isinstance(r.event, TrafficPlanned)]
+    assert plans[-1].event.plan.generation == after
+    assert plans[-1].event.plan.segments[0].share == 0
+    at = plans[-1].recorded_at.timestamp()
     return ended - began, at - began, followed - at
 
 

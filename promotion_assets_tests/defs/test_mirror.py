@@ -21,7 +21,7 @@ from promotion_assets_tests.registries import SCRIPTS, plain_environment
 from promotion_assets_tests.small_models import write_dataset, write_policy
 
 STARTED, REGULAR = "the daemon has started", "regular reconciliation"
-until = partial(waiting.until, seconds=300, every=0.5)
+until = partial(waiting.until, seconds=900, every=0.5)
 
 
 @dg.job(name="reconcile")

@@ -54,7 +54,7 @@ def promotion(home: DemoHome, *arguments: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -70,7 +70,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> DemoHome:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert again.returncode == 0, again.stderr[-2000:]
     assert again.stdout.startswith("v3 "), again.stdout

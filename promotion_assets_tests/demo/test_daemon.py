@@ -50,7 +50,7 @@ with mlflow.start_run():
 print(info.registered_model_version)
 """
 # How long a loaded machine may take; what a quiet one takes is printed.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 900.0
 until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.2)
 
 

@@ -104,7 +104,7 @@ def test_staging_alone_is_refused_for_the_incident(working_copy: DemoHome) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert ran.returncode != 0
     assert "fairness" in ran.stdout + ran.stderr
@@ -135,7 +135,7 @@ def test_second_run_judges_nothing_again(judged: Judged) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert again.returncode == 0, again.stderr
     assert "nine versions are registered already" in again.stdout

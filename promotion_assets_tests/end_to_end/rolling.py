@@ -32,7 +32,7 @@ from promotion_assets_tests.end_to_end.rolling_models import COLUMNS, MODEL, POL
 from promotion_assets_tests.registries import SCRIPTS, plain_environment
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 900.0
 until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.2)
 NEW_CATEGORY = 9.0
 

@@ -30,7 +30,7 @@ from promotion_assets_tests.small_models import (
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 # How long a loaded machine may take.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 900.0
 until = partial(waiting.until, seconds=PATIENCE_SECONDS, every=0.5)
 
 

@@ -35,7 +35,7 @@ def run(folder: Path, model: str, *command: str) -> subprocess.CompletedProcess[
         env=environment(folder, model),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "promotion_assets_tests.end_to_end.other_models", str(root)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert registering.returncode == 0, registering.stderr[-3000:]
@@ -123,17 +123,17 @@ def test_a_first_policy_is_written_from_the_registry_and_a_file(
     kept = environment(folder, model)
     del kept["PROMOTION_CONFIG"], kept["PROMOTION_HOME"]
     options: dict[str, Any] = {"cwd": tmp_path, "env": kept, "capture_output": True, "text": True}
-    said = subprocess.run(command, timeout=300, check=False, **options)
+    said = subprocess.run(command, timeout=900, check=False, **options)
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert (found["label"], found["task"], found["version"]) == (label, "binary", "1")
     policy = (tmp_path / "promotion.yaml").read_text()
     assert "version 1 reaches 0.9" in policy
-    again = subprocess.run(command, timeout=300, check=False, **options)
+    again = subprocess.run(command, timeout=900, check=False, **options)
     assert again.returncode == 2
     assert policy == (tmp_path / "promotion.yaml").read_text()
     judged = subprocess.run(
-        [PROMOTION, "evaluate", model, "1", "--json"], timeout=300, check=False, **options
+        [PROMOTION, "evaluate", model, "1", "--json"], timeout=900, check=False, **options
     )
     results = {r["gate"]: r["outcome"] for r in json.loads(judged.stdout)[0]["results"]}
     assert results["accuracy"] == results["schema"] == results["artifact"] == "passed"
