@@ -6,35 +6,18 @@ Run as a script by that environment's interpreter, it prints the seconds that th
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 
-ENVIRONMENT = Path(__file__).parent / ".venv"
 REQUIREMENTS = ("evidently>=0.7", "pandas<3")
 
 
 def measured_seconds(rows: int, features: int) -> float | None:
     """Return the preset's wall seconds, or ``None`` with the reason printed."""
-    python = ENVIRONMENT / "bin" / "python"
-    try:
-        if not python.exists():
-            print("   installing evidently into an environment of its own (minutes)", flush=True)
-            subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-            install = [str(python), "-m", "pip", "install", "-q", *REQUIREMENTS]
-            subprocess.run(install, check=True, capture_output=True, timeout=900)
-        ran = subprocess.run(
-            [str(python), __file__, str(rows), str(features)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"   evidently is left out: {error}")
-        return None
-    return float(json.loads(ran.stdout.splitlines()[-1])["seconds"])
+    from benchmarks.apart import said_apart
+
+    said = said_apart("evidently", REQUIREMENTS, __file__, rows, features)
+    return None if said is None else float(said["seconds"])
 
 
 def run_preset(rows: int, features: int) -> float:

@@ -11,7 +11,8 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import accuracy_score
 
-from benchmarks.measuring import Line, best, cost, ratio, seconds
+from benchmarks.aequitas_peer import measured
+from benchmarks.measuring import Line, Timed, best, cost, ratio, seconds
 from promotion_assets.statistics.groups import confusion_by_group, rate_values
 from promotion_assets.statistics.resampling import resample
 
@@ -49,11 +50,22 @@ def results() -> list[Line]:
     job = "4 metrics x 10 groups, 1M rows"
     return [
         ratio(job, counted, "fairlearn MetricFrame", peer, 2000),
+        *_aequitas(job, counted),
         cost(
             "1,000 resamples of 4 metrics x 10 groups", resampled, "the point estimates", counted, 4
         ),
         *seconds(job, counted),
     ]
+
+
+def _aequitas(job: str, ours: Timed) -> list[Line]:
+    found = measured(ROWS, GROUPS)
+    if found is None:
+        return []
+    took, rates = found
+    for name, values in rates.items():
+        assert np.allclose(values, ours.result[name]), f"{name} differs from aequitas'"
+    return [ratio(job, ours, "aequitas", Timed(took, 0.0, None), 20)]
 
 
 if __name__ == "__main__":
