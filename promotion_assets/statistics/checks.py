@@ -31,6 +31,9 @@ def as_binary(labels: npt.ArrayLike, name: str = "labels") -> Bools:
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be 0 or 1, got values of type {array.dtype}")
     truth = array.astype(np.bool_)
+    # Of whole numbers the two extremes say it, in less than half the time.
+    if array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 1:
+        return truth
     wrong = truth != array
     if wrong.any():
         nan = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
