@@ -1,10 +1,18 @@
+import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from promotion_assets_tests.registries import judged, registries
 
 __all__ = ["judged", "registries"]
+
+# How long an example takes says nothing on a shared machine. Hypothesis has a profile of its own
+# where CI is set, which draws the same examples each time: CI judges the change, not the draw.
+settings.register_profile("no-deadline", deadline=None)
+if not os.environ.get("CI"):
+    settings.load_profile("no-deadline")
 
 # Folders whose tests start from one home that takes minutes to make.
 TOGETHER = frozenset({"demo", "review"})
