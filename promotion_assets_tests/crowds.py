@@ -16,6 +16,7 @@ STANZA = """
     task: binary
     dataset: {{uri: evaluation.parquet, label: y, min_rows: 50}}
     first_version: {{accept: absolute, reason: nothing predicted this before}}
+    auto_to_staging: {staging}
     gates:
       accuracy: {{minimum: 0.6}}
       artifact:
@@ -27,9 +28,11 @@ def names(models: int) -> list[str]:
     return [f"model-{number:03d}" for number in range(models)]
 
 
-def workspace(folder: Path, models: list[str], clock: Clock, more: str = "") -> Workspace:
+def workspace(
+    folder: Path, models: list[str], clock: Clock, more: str = "", *, staging: str = "false"
+) -> Workspace:
     """Write a policy for ``models`` and open the platform on a registry of its own."""
-    stanzas = "".join(STANZA.format(name=name) + more for name in models)
+    stanzas = "".join(STANZA.format(name=name, staging=staging) + more for name in models)
     (folder / "promotion.yaml").write_text(f"version: 1\nmodels:{stanzas}")
     environ = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     return Workspace.open(

@@ -159,9 +159,10 @@ def requested(
 
 
 def request_of(question: Question, names: Names) -> dg.RunRequest:
-    """Return the run for one question."""
+    """Return the run for one question: of all steps, or of the last one alone."""
     return dg.RunRequest(
         run_key=question.run_key,
+        asset_selection=[names.key("staging")] if question.move else None,
         job_name=names.job,
         partition_key=question.version,
         tags={

@@ -2,7 +2,8 @@
 
 A run may be killed, fail because MLflow is away, or never start; a decision is all that counts.
 So what was asked for is remembered, and asked for again where neither a decision nor a run is
-there. Waits double up to six hours and nothing is ever given up.
+there. Waits double up to six hours and no decision is ever given up. Where a run ended after its
+decision and before the move to Staging that the policy wants, the move alone is asked for.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from promotion_assets.adapters.mlflow_registry import Registered
 from promotion_assets.canonical import digest_of
-from promotion_assets.lifecycle.events import EvaluationFinished
+from promotion_assets.lifecycle.events import EvaluationFinished, Stage
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.pipeline.inputs import Inputs
 from promotion_assets.pipeline.workspace import Workspace
 
 LONGEST_WAIT = timedelta(hours=6)
+# A move that is refused, and not only interrupted, is not asked for without end.
+MOST_ATTEMPTS_TO_MOVE = 12
 # As much of a model's name as the tag of a run holds.
 TAG_LENGTH = 255
 
@@ -116,19 +119,25 @@ class Asked(Frozen):
 
 
 class Question(Frozen):
-    """A run to be requested; equal keys are one run, however often they are requested."""
+    """A run to be requested; equal keys are one run, however often they are requested.
+
+    Attributes:
+        move: whether the version is decided, and only its move to Staging is missing.
+    """
 
     model: str
     version: str
     reason: str
     run_key: str
+    move: bool = False
 
     @classmethod
-    def of(cls, model: str, asked: Asked) -> Question:
+    def of(cls, model: str, asked: Asked, *, move: bool = False) -> Question:
         """Return the run for ``asked``."""
         parts = [asked.version, asked.registered.isoformat(), asked.by.dataset, asked.by.policy]
         key = digest_of([model, *parts, asked.after, asked.attempt])
-        return cls(model=model, version=asked.version, reason=asked.reason, run_key=key)
+        reason = "approved, and its move to Staging did not come through" if move else asked.reason
+        return cls(model=model, version=asked.version, reason=reason, run_key=key, move=move)
 
 
 def decision_on(state: ModelState, found: Registered) -> EvaluationFinished | None:
@@ -160,7 +169,7 @@ def look_after(
     *,
     most: int,
 ) -> tuple[dict[str, tuple[Asked, ...]], list[Question]]:
-    """Drop what is answered or gone, and ask again for what neither runs nor was decided.
+    """Drop what is done or gone, and ask again for what does not run and is not done.
 
     Returns:
         What is still open, and the runs to be requested, at most ``most``.
@@ -176,7 +185,8 @@ def look_after(
         state = workspace.ledger.state(model)
         kept: list[Asked] = []
         for one in open_ones:
-            if one.answered_in(state):
+            move = one.answered_in(state)
+            if move and not _to_be_moved(workspace, model, one, state):
                 continue
             alive = running() if alive is None else alive
             if (
@@ -190,7 +200,19 @@ def look_after(
                 continue
             one = one.model_copy(update={"attempt": one.attempt + 1, "at": now})
             kept.append(one)
-            again.append(Question.of(model, one))
+            again.append(Question.of(model, one, move=move))
         if kept:
             still[model] = tuple(kept)
     return still, again
+
+
+def _to_be_moved(workspace: Workspace, model: str, one: Asked, state: ModelState) -> bool:
+    """Whether an approved version is still where it was, and the policy moves such ones at once."""
+    policy = workspace.policy.models.get(model)
+    return (
+        policy is not None
+        and policy.auto_to_staging
+        and state.decisions[one.version].verdict == "approved"
+        and state.stage_anywhere(one.version) is Stage.NONE
+        and one.attempt < MOST_ATTEMPTS_TO_MOVE
+    )

@@ -129,7 +129,7 @@ def test_an_adoption_waits_and_a_completion_is_decided_again_by_who_asked(
     """What a rollout has shown is told with its end, and holds for what was seen alone."""
     adopted(Busy(ledger, [others]), registry)  # type: ignore[arg-type]
     go_live(ledger, registry, "2", clock)
-    with pytest.raises(Conflict, match="ask again"):
+    with pytest.raises(Conflict, match="run the command again"):
         complete_rollout(Busy(ledger, [others]), registry, MODEL, actor="ana", reason="it held")
     assert ledger.state(MODEL).champions == {"default": "1"}
     after = complete_rollout(ledger, registry, MODEL, actor="ana", reason="it held")

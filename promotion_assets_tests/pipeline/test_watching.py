@@ -13,13 +13,15 @@ from mlflow.tracking import MlflowClient
 from promotion_assets.adapters.registry_entries import entries_of
 from promotion_assets.canonical import digest_of
 from promotion_assets.errors import PolicyError
-from promotion_assets.lifecycle.events import EvaluationFinished
+from promotion_assets.lifecycle.events import EvaluationFinished, Stage
+from promotion_assets.lifecycle.promotion import promote
+from promotion_assets.lifecycle.transitions import Request
 from promotion_assets.pipeline.asking import Question
 from promotion_assets.pipeline.watching import Watch, look_for_versions
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets_tests.crowds import crowd, names, workspace
-from promotion_assets_tests.fakes import Clock
-from promotion_assets_tests.ledgers import evaluated
+from promotion_assets_tests.fakes import Clock, FakeRegistry
+from promotion_assets_tests.ledgers import evaluated, facts
 
 ONE, TWO = MODELS = names(2)
 
@@ -67,18 +69,28 @@ def versions(found: list[Question]) -> list[tuple[str, str]]:
     return [(question.model, question.version) for question in found]
 
 
-def settle(opened: Workspace, model: str, clock: Clock, *numbers: str) -> None:
+def settle(opened: Workspace, model: str, clock: Clock, *numbers: str, dataset: str = "") -> None:
     """Let decisions on these versions come, as they are registered now."""
     for number in numbers:
         registered = opened.registry.registration(model, number)
         assert registered is not None
         pins = {
             "registered_at": registered.at,
-            "dataset_digest": "",
+            "dataset_digest": dataset,
             "policy_digest": opened.policy_digests[model],
             "decision_digest": digest_of([model, number, registered.at.isoformat()]),
         }
         opened.ledger.append([evaluated(number, clock, model=model, **pins)])
+
+
+def move(opened: Workspace, model: str, version: str, clock: Clock) -> None:
+    """Have a version's stage change, whatever a promotion would look at."""
+    state = opened.ledger.state(model)
+    held = state.decisions[version]
+    asked = Request(model=model, version=version, to=Stage.STAGING, actor="run 1")
+    pins = ("model_digest", "dataset_digest", "policy_digest")
+    found = facts(version, **{name: getattr(held, name) for name in pins})
+    promote(opened.ledger, FakeRegistry(), asked, found, clock())
 
 
 def settled(opened: Workspace, clock: Clock) -> Watch:
@@ -179,6 +191,41 @@ def test_what_was_asked_for_and_is_neither_decided_nor_running_is_asked_again(
     found, seen = look(opened, seen)
     assert found == []
     assert seen.asked == {}
+
+
+def test_an_approved_version_whose_run_ended_before_its_move_is_asked_to_be_moved(
+    opened: Workspace, clock: Clock
+) -> None:
+    """MLflow may go away between decision and move: the move alone is asked for, until it is."""
+    moving = workspace(opened.config.parent, MODELS, clock, staging="true")
+    found, seen = look(moving, Watch())
+    settle(moving, ONE, clock, "1", "2", "3", dataset="d" * 64)
+    settle(moving, TWO, clock, "1", "2", dataset="d" * 64)
+    registered = moving.registry.registration(TWO, "3")
+    assert registered is not None
+    rejected = evaluated("3", clock, model=TWO, verdict="rejected", registered_at=registered.at)
+    moving.ledger.append([rejected])
+    for version in ("1", "2"):
+        move(moving, ONE, version, clock)
+    clock.advance(seconds=30)
+    running = (TWO, "2")
+    found, seen = look(moving, seen, running)
+    assert [(q.model, q.version, q.move) for q in found] == [(ONE, "3", True), (TWO, "1", True)]
+    keys = {q.run_key for q in found}
+    move(moving, ONE, "3", clock)
+    move(moving, TWO, "1", clock)
+    clock.advance(seconds=60)
+    found, seen = look(moving, seen)
+    assert [(q.model, q.version, q.move) for q in found] == [(TWO, "2", True)]
+    assert not keys & {q.run_key for q in found}
+    # One that is refused each time is not asked for without end.
+    asked = 0
+    while seen.asked:
+        clock.advance(hours=7)
+        found, seen = look(moving, seen)
+        asked += len(found)
+        assert asked < 20
+    assert asked == 10
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 86400.0], ids=["an hour back", "a day forward"])
