@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -97,12 +98,16 @@ def load_dataset(
     return describe(frame, policy, path, digest, model=model)
 
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
 def load_table(path: Path, digest: str, *, doing: str) -> pd.DataFrame:
     """Return the rows in ``path`` once they are proven to be those named by ``digest``."""
-    if not path.is_file():
+    # A name that is no digest is none of ours, however long it is and wherever it leads.
+    if not _DIGEST.fullmatch(digest) or not path.is_file():
         raise EvidenceMissing(
             doing,
-            f"there is no snapshot {path.parent.name} in {path.parents[1]}",
+            f"there is no snapshot {digest[:80]} in {path.parents[1]}",
             "materialise the evaluation dataset again; rows that are gone from the source are lost",
         )
     try:

@@ -6,6 +6,9 @@ that there is no moment in which a server could answer with a version that was r
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
+from promotion_assets.errors import IntegrityError
 from promotion_assets.lifecycle.events import DEFAULT_SEGMENT, AnyEvent, Stage, TrafficPlanned
 from promotion_assets.lifecycle.stages import ModelState
 from promotion_assets.serving.plan import Arm, SegmentPlan, TrafficPlan
@@ -47,7 +50,14 @@ def fitting_plan(state: ModelState) -> TrafficPlan | None:
 
 def arm_of(state: ModelState, version: str) -> Arm:
     """Return a version that has a stage, with the digest that it had when it got there."""
-    return Arm(version=version, digest=state.digests[version])
+    try:
+        return Arm(version=version, digest=state.digests[version])
+    except ValidationError:
+        raise IntegrityError(
+            f"plan the traffic of {state.model}",
+            f"the ledger has {state.digests[version][:80]!r} for the digest of version {version}",
+            "run `promotion audit verify`, and evaluate the version again",
+        ) from None
 
 
 def new_salt(state: ModelState, segment: str, version: str, role: str) -> str:

@@ -130,11 +130,23 @@ def _told(batch: pa.RecordBatch, columns: OutcomeColumns, uri: str) -> Iterator[
             f"{', '.join(batch.schema.names[:30])}",
             "name the columns: --request-id, --label, --observed-at",
         )
-    ids, labels = (batch.column(name).to_pylist() for name in names)
+    ids, labels = (_values(batch.column(name), name, uri) for name in names)
     times: list[datetime | None] = [None] * batch.num_rows
     if columns.observed_at is not None and columns.observed_at in batch.schema.names:
         times = _times(batch.column(columns.observed_at), columns.observed_at, uri)
     yield from map(Told, ids, labels, times)
+
+
+def _values(column: Any, name: str, uri: str) -> list[Any]:
+    try:
+        found: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"importing outcomes from {without_credentials(uri)}",
+            f"column {name!r} holds values that nothing can read ({str(error)[:120]})",
+            "write ids as text and labels as numbers",
+        ) from error
+    return found
 
 
 def _times(column: Any, name: str, uri: str) -> list[datetime | None]:
@@ -143,9 +155,10 @@ def _times(column: Any, name: str, uri: str) -> list[datetime | None]:
     # Of text only what is unambiguous: 03/04 is a day in March to some and in April to others.
     words = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     form = "ISO8601" if words else None
+    told = _values(column, name, uri)
     try:
         values = pd.to_datetime(
-            pd.Series(column.to_pylist()), utc=True, unit="s" if numbers else None, format=form
+            pd.Series(told), utc=True, unit="s" if numbers else None, format=form
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(

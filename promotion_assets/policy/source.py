@@ -30,6 +30,15 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take in what is merged with ``<<``; merges of merges could fill the memory."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"merges with << unfold to more than {MOST_VALUES:,} values",
+                problem_mark=node.start_mark,
+            )
+
 
 @dataclass(frozen=True)
 class Source:
@@ -110,7 +119,14 @@ def _plain(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int],
             _child(loader, item, item, (*path, at), lines, name)
             for at, item in enumerate(node.value)
         ]
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except ValueError as error:
+        raise PolicyError(
+            f"reading {name}:{node.start_mark.line + 1}",
+            f"{node.value[:40]!r} is no value that can be read ({str(error)[:80]})",
+            "write a number of usual size, or quote a text",
+        ) from None
 
 
 def _child(

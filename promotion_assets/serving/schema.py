@@ -49,7 +49,9 @@ class InputSchema:
         self.names = tuple(column.name for column in signature.inputs)
         self.types = tuple(column.type for column in signature.inputs)
         numbers = [DTYPES[of] for of in self.types if of in DTYPES]
-        self.dtype = np.result_type(*numbers) if len(numbers) == len(self.types) else None
+        self.dtype = (
+            np.result_type(*numbers) if numbers and len(numbers) == len(self.types) else None
+        )
         self._whole = [(n, _WHOLE[of]) for n, of in enumerate(self.types) if of in _WHOLE]
         self._single = [n for n, of in enumerate(self.types) if of == "float"]
         self._layouts: dict[tuple[str, ...], list[int | None]] = {}

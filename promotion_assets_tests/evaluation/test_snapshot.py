@@ -121,6 +121,13 @@ def test_overwriting_the_source_makes_a_new_version_and_keeps_the_old(tmp_path: 
         assert kept.groups[name].tolist() == names.tolist()
 
 
+@pytest.mark.parametrize("digest", ["a" * 5000, "../../etc/passwd", "", "A" * 64, "a" * 63])
+def test_a_name_that_is_no_digest_is_no_snapshot(tmp_path: Path, digest: str) -> None:
+    """However long, and wherever it leads."""
+    with pytest.raises(EvidenceMissing, match="there is no snapshot"):
+        load_dataset(policy(tmp_path), tmp_path / "store", digest, model=MODEL)
+
+
 def test_a_kept_version_is_described_by_the_policy_of_today(tmp_path: Path) -> None:
     """Groups and limits come from the policy, so a new policy on old rows needs no new version."""
     digest = take(rows(), tmp_path).digest

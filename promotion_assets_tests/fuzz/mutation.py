@@ -6,6 +6,7 @@ import io
 import json
 import random
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -131,6 +132,7 @@ def mutated(data: bytes, form: Form, rng: random.Random, others: Sequence[bytes]
                 RecursionError,
                 OverflowError,
                 zipfile.BadZipFile,
+                zlib.error,
                 yaml.YAMLError,
                 TypeError,
                 AttributeError,

@@ -25,7 +25,7 @@ from promotion_assets.lifecycle.events import (
 from promotion_assets.lifecycle.fold import check_whole, fold
 from promotion_assets.lifecycle.rollouts import standing, steps_of
 from promotion_assets.lifecycle.stages import ModelState, version_key
-from promotion_assets.lifecycle.traffic import fitting_plan, new_salt, plan_event
+from promotion_assets.lifecycle.traffic import arm_of, fitting_plan, new_salt, plan_event
 from promotion_assets.lifecycle.transitions import evidence_of
 from promotion_assets_tests.fakes import Clock
 from promotion_assets_tests.ledgers import MODEL, digest, evaluated, facts, request, shadow
@@ -230,3 +230,10 @@ def test_a_journal_of_drills_is_told_from_a_model() -> None:
     """By its name alone, which no model can have."""
     assert is_journal(journal_of(MODEL))
     assert not is_journal(MODEL)
+
+
+def test_a_digest_that_is_none_stops_a_plan_by_name() -> None:
+    """A ledger that holds one is to be verified, whoever wrote it."""
+    state = ModelState(model=MODEL, digests={"1": "0001?"})
+    with pytest.raises(IntegrityError, match=r"'0001\?' for the digest of version 1"):
+        arm_of(state, "1")

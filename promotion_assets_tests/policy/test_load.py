@@ -251,6 +251,14 @@ def test_keys_are_text_as_written_and_dates_stay_text() -> None:
     assert review.gates["accuracy"]["review_by"] == "2026-09-01"
 
 
+def test_a_number_too_long_to_be_read_is_named_by_its_line() -> None:
+    """Python reads no whole number of more than 4,300 digits."""
+    with pytest.raises(PolicyError, match="no value that can be read") as refused:
+        read_source("version: 1\nmodels: " + "9" * 5000 + "\n", "p.yaml")
+    assert "p.yaml:2" in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
 def test_anchors_and_merges_work() -> None:
     """Two models may share a stanza, and override parts of it."""
     text = TEXT.replace("  m:\n", "  m: &shared\n")

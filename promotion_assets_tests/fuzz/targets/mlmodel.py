@@ -28,7 +28,7 @@ def examples() -> list[bytes]:
     ]
     tensor = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}]
     written = []
-    for inputs in (columns, tensor):
+    for inputs in (columns, tensor, []):
         flavors = {
             "python_function": {"loader_module": "mlflow.sklearn", "python_version": "3.11.2"},
             "sklearn": {"serialization_format": "skops", "skops_trusted_types": ["a.B"]},

@@ -14,11 +14,13 @@ from promotion_assets_tests.notification.worlds import World
 
 ROWS = b"request_id,label,observed_at\nr1,1,2026-03-02T08:00:00Z\nr2,0,2026-03-01\nr3,1,\n"
 NUMBERS = b"request_id,label,observed_at\n1,1.0,1700000000\n2,0.0,1700000001.5\n"
+# A time past the last one that there is in UTC.
+PAST_THE_END = b"request_id,label\n9999-12-31T23:59:59-23:59,0.0\n"
 
 
 def examples() -> list[bytes]:
     """Return times as text and as numbers."""
-    return [ROWS, NUMBERS, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]
+    return [ROWS, NUMBERS, PAST_THE_END, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]
 
 
 @contextmanager
