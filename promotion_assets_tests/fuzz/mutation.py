@@ -17,6 +17,7 @@ from promotion_assets_tests.fuzz.contract import Form
 
 LONGEST = 64 * 1024
 # A larger YAML document is changed by its lines: reading it would take most of the time.
+MOST_PLACES = 100_000
 LARGEST_TREE = 16 * 1024
 # Stand for text that no writer of JSON would write.
 DEEP, DEEP_OBJECT, LONG_NUMBER, HUGE_NUMBER = (
@@ -260,6 +261,9 @@ def _worse(tree: Any, rng: random.Random) -> Any:
             keys: Any = list(node) if isinstance(node, dict) else range(len(node))
             places += [(node, key) for key in keys]
             pending += [node[key] for key in keys]
+            # Aliases of aliases: a tree that is small only as long as nobody walks it.
+            if len(places) > MOST_PLACES:
+                raise ValueError("the tree unfolds without end")
     if not places or rng.random() < 0.03:
         return rng.choice(WORSE)
     node, key = rng.choice(places)
