@@ -103,6 +103,15 @@ def test_mean_interval_equals_scipy(values: list[float], confidence: float) -> N
     assert [estimate.low, estimate.high] == pytest.approx([low, high], rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize(("shift", "p_value"), [(0.0, 1.0), (0.25, 0.0)])
+def test_a_difference_that_never_varies_is_certain(shift: float, p_value: float) -> None:
+    """The same everywhere: no difference says nothing against none, any other says all."""
+    first = np.array([0.5, 1.0, 2.0, 4.0])
+    found = mean_difference(first + shift, first)
+    assert (found.difference, found.low, found.high) == (shift, shift, shift)
+    assert found.p_value == p_value
+
+
 def test_mean_difference_equals_the_paired_t_test() -> None:
     """The paired difference of means is SciPy's ttest_rel."""
     rng = np.random.default_rng(0)
