@@ -130,7 +130,7 @@ def read_checkpoint(note: str, keys: list[SSlibKey], origin: str = ORIGIN) -> Ch
             raise ValueError("no ledger has such a head")
     except (ValueError, IndexError, binascii.Error) as error:
         raise IntegrityError(
-            f"read the checkpoint of size {lines[1][:20] if len(lines) > 1 else '?'}",
+            f"read the checkpoint of size {''.join(lines[1:2])[:20] or '?'}",
             f"it is signed and not of the form ({error})",
             "compare it with the checkpoints at other places: what wrote it had the signing key "
             "and was not this release",

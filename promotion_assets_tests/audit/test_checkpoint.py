@@ -198,3 +198,15 @@ def test_a_checkpoint_of_another_ledger_is_named(ledger: DatabaseLedger, clock: 
     note = sign_note(Checkpoint(head.size, head.root, "other/ledger").text(), "other", SIGNER)
     with pytest.raises(IntegrityError, match="it is of the ledger 'other/ledger' and not of"):
         read_checkpoint(note, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("promotion\n", r"\?"), ("a/ledger\nmany\n", "many"), ("a\n2\nAAAA\n", "2")]
+)
+def test_a_signed_note_that_is_no_checkpoint_is_named(text: str, size: str) -> None:
+    """Too short, without a number, or with a root that none has: refused, with its size if any."""
+    note = sign_note(text, "name", SIGNER)
+    with pytest.raises(IntegrityError, match=f"read the checkpoint of size {size}:") as refused:
+        read_checkpoint(note, KEYS)
+    assert "it is signed and not of the form (" in refused.value.problem
+    assert "(None)" not in refused.value.problem
