@@ -129,6 +129,11 @@ class Site:
         with self.instance() as instance:
             return list(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": version})))
 
+    def unfinished(self) -> list[dg.DagsterRun]:
+        """Return the runs that wait or are being carried out, whatever they are of."""
+        with self.instance() as instance:
+            return [run for run in instance.get_runs() if not run.is_finished]
+
     def worker_of(self, version: str) -> int | None:
         """Return the process that runs a version's evaluation, once it does."""
         with self.instance() as instance:
