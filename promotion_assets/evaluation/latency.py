@@ -140,6 +140,7 @@ class _Runner:
         self.milliseconds.pop(size, None)
 
     def measured(self, plan: LatencyPlan, runners: Sequence[_Runner]) -> Measured:
+        """Return a sample for each size of request, or why there is none."""
         if self.failure is not None:
             return self.failure
         return tuple(

@@ -184,6 +184,7 @@ class _Ids:
         self._missing = 0
 
     def add(self, ids: pd.Series[Any]) -> None:
+        """Take in the ids of one shard."""
         present = ids.dropna()
         self._missing += len(ids) - len(present)
         hashes = pd.util.hash_pandas_object(present, index=False).to_numpy()

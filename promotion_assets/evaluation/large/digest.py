@@ -53,6 +53,7 @@ class _Column:
     whole_micros: bool = True
 
     def add(self, array: pa.Array) -> None:
+        """Take in one shard of the column."""
         present = _without_nan(array)
         self.rows += len(array)
         self.missing += present.null_count

@@ -237,6 +237,7 @@ class _Placed:
 
     @classmethod
     def of(cls, tables: TablePart) -> _Placed:
+        """Return the tables with their cells at their places."""
         assert tables.own is not None
         own = [_placed(counts) for counts in tables.own]
         theirs = None if tables.theirs is None else [_placed(counts) for counts in tables.theirs]

@@ -173,7 +173,7 @@ def _add_sign_in(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
         return page("login.html", None, next=_inside(next), problem="")
 
     @app.post("/login")
-    def sign_in(request: Request, form: Form) -> Response:
+    def _sign_in(request: Request, form: Form) -> Response:
         target = _inside(form.get("next", "/"))
         try:
             name, _ = desk().access.sign_in(form.get("token", ""), source_of(request))
@@ -214,7 +214,7 @@ def _add_sign_in(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) 
 
 def _add_manners(app: FastAPI, desk: Callable[[], Desk], settings: WebSettings) -> None:
     @app.middleware("http")
-    async def guarded(
+    async def _guarded(
         request: Request, go_on: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         foreign = request.method == "POST" and not check_origin(request, settings)
