@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from promotion_assets.lifecycle.events import Stage
 from promotion_assets_tests.parts import require
@@ -59,11 +59,16 @@ def sign_in(browser: Browser, world: World, url: str, name: str, **options: obje
     )
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
+    enter(page, world, url, name)
+    return page
+
+
+def enter(page: Page, world: World, url: str, name: str) -> None:
+    """Sign in with a new token and wait for the queue."""
     page.goto(url)
     page.get_by_label("Your token").fill(world.desk.access.issue(name, "the tests"))
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Waiting for review")).to_be_visible()
-    return page
 
 
 def picture(page: Page, name: str, *, full: bool = False) -> None:
@@ -86,11 +91,17 @@ def fill_in(page: Page, world: World, by: str) -> None:
 def read_everything(page: Page, url: str) -> None:
     """Open every result that must be, by the links that lead from one to the next."""
     page.goto(f"{url}{PAGE}")
-    first = page.locator("#slices ~ .scroll").first.get_by_role("link").first
-    first.click()
+    follow(page, page.locator("#slices ~ .scroll").first.get_by_role("link").first)
     while page.get_by_role("link", name="Next:").count():
-        page.get_by_role("link", name="Next:").click()
-    page.get_by_role("link", name="All are opened; decide").click()
+        follow(page, page.get_by_role("link", name="Next:"))
+    follow(page, page.get_by_role("link", name="All are opened; decide"))
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Click and wait for the next page: what is counted must not be counted on the last one."""
+    here = page.url
+    link.click()
+    page.wait_for_url(lambda address: address != here)
 
 
 def approve(page: Page, world: World, url: str, by: str) -> None:
@@ -148,8 +159,9 @@ def test_trying_inputs_scores_both_versions(browser: Browser, reading: tuple[Wor
     page.goto(f"{url}{PAGE}/try")
     page.get_by_label("PAY_0", exact=True).fill("8")
     page.get_by_role("button", name="Score on both versions").click()
-    answers = page.get_by_role("status").locator("dd").all_inner_texts()
-    assert len(answers) == 2
+    scored = page.get_by_role("status").locator("dd")
+    expect(scored).to_have_count(2)
+    answers = scored.all_inner_texts()
     assert all(0.0 <= float(answer) <= 1.0 for answer in answers), answers
     picture(page, "try")
 
@@ -173,9 +185,7 @@ def test_expired_request_takes_no_vote(browser: Browser, world: World, url: str)
     world.clock.advance(days=15)
     assert world.desk.queue() == ()
     other = page.context.new_page()
-    other.goto(url)
-    other.get_by_label("Your token").fill(world.desk.access.issue("ana", "the tests"))
-    other.get_by_role("button", name="Sign in").click()
+    enter(other, world, url, "ana")
     token = other.locator('[name="csrf"]').first.get_attribute("value")
     # As if she had signed in again without losing what she wrote.
     page.locator('[name="csrf"]').evaluate_all("(all, v) => all.forEach(e => e.value = v)", token)
