@@ -10,6 +10,8 @@ out is what pyfunc answers, to the last bit; everything else goes through pyfunc
 from __future__ import annotations
 
 import json
+import shutil
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,15 +69,21 @@ def load_model(arm: Arm, directory: Path, trust: Trust, positive: object = 1) ->
         )
     view = private_view(directory, with_trusted_types(facts, trust.types))
     try:
+        model: Model
         if facts.loader_module == SKLEARN and signature is not None and _plain(signature):
-            return _sklearn(arm, view, facts, signature, positive)
-        return PyfuncModel(arm, view, signature)
+            model = _sklearn(arm, view, facts, signature, positive)
+        else:
+            model = PyfuncModel(arm, view, signature)
     except Exception as error:
+        shutil.rmtree(view, ignore_errors=True)
         raise IntegrityError(
             doing,
             f"it cannot be loaded ({type(error).__name__}: {_first_line(error)})",
             "install what it needs where the server runs, or plan another version",
         ) from error
+    # Not before: a flavor may read its files when it is first asked.
+    weakref.finalize(model, shutil.rmtree, view, ignore_errors=True)
+    return model
 
 
 class SklearnModel:

@@ -87,6 +87,8 @@ def serve(
     )
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(policy.sandbox.threads)))
     os.environ[PLAN] = json.dumps(asdict(plan))
+    # What a killed worker leaves is removed with the rest.
+    os.environ["TMPDIR"] = str(state)
     if workers > 1:
         (state / "metrics").mkdir()
         os.environ[MULTIPROCESS] = str(state / "metrics")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +66,34 @@ def test_answers_are_those_of_pyfunc_to_the_last_bit(
         answer = loaded.answer(read_invocation(body, "application/json"))
         assert answer.predictions == json.loads(said.response)["predictions"]
         assert answer.scores == [row[1] for row in answer.predictions]
+
+
+@pytest.mark.parametrize("version", ["1", "13"])
+def test_a_version_that_is_let_go_of_leaves_no_file(
+    artifacts: Mapping[str, Path], version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server loads versions for months: what it makes to load one goes with it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    loaded = load_model(ARM, artifacts[version], TRUST)
+    assert list(tmp_path.iterdir())
+    del loaded
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_cannot_be_loaded_leaves_no_file(
+    artifacts: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one that is refused."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "views"))
+    (tmp_path / "views").mkdir()
+    broken = tmp_path / "broken"
+    shutil.copytree(artifacts["1"], broken)
+    for path in broken.glob("model.*"):
+        path.write_bytes(b"no model")
+    with pytest.raises(IntegrityError, match="cannot be loaded"):
+        load_model(ARM, broken, TRUST)
+    assert list((tmp_path / "views").iterdir()) == []
 
 
 def test_whole_numbers_and_decimals_together_answer_as_pyfunc() -> None:

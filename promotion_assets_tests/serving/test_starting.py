@@ -100,13 +100,14 @@ def test_a_bad_plan_keeps_the_old_one_and_says_so(world: World) -> None:
 
 
 def test_workers_agree_and_one_that_is_killed_is_replaced(world: World, tmp_path: Path) -> None:
-    """The command's workers follow the plan together; a kill costs nobody the server."""
-    log = tmp_path / "log"
+    """The command's workers follow the plan together; a kill costs nobody the server or a file."""
+    log, scratch = tmp_path / "log", tmp_path / "scratch"
+    scratch.mkdir()
     command = [str(Path(sys.executable).parent / "promotion"), "serve", MODEL, "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--workers", "2", "--poll", "0.2"],
-            env=plain_environment() | world.environment(),
+            env=plain_environment() | world.environment() | {"TMPDIR": str(scratch)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -137,6 +138,7 @@ def test_workers_agree_and_one_that_is_killed_is_replaced(world: World, tmp_path
         process.terminate()
         assert process.wait(90) == 0
     assert len(rows(events, "request")) == 21
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_command_says_why_it_does_not_start(world: World) -> None:
