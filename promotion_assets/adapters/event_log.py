@@ -31,6 +31,7 @@ from promotion_assets.serving.events import (
     Drop,
     Kind,
     Logged,
+    Pace,
     kind_of,
     microseconds,
 )
@@ -179,6 +180,32 @@ class EventLog:
                 )
                 found |= {str(name): int(time) for name, time in connection.execute(query)}
         return found
+
+    def pace(self, model: str, *, since: datetime) -> tuple[Pace, ...]:
+        """Return how the requests since then went, by segment and role; one without any lacks.
+
+        Raises:
+            StorageUnreachable: if the event log does not answer.
+        """
+        table = TABLES["request"]
+        failed = sa.or_(table.c.error != "", table.c.role == "fallback")
+        query = (
+            sa.select(
+                table.c.segment,
+                table.c.assigned,
+                sa.func.count(),
+                sa.func.sum(sa.case((failed, 1), else_=0)),
+                sa.func.avg(table.c.latency_ms),
+            )
+            .where(table.c.model == model, table.c.time_us >= microseconds(since))
+            .group_by(table.c.segment, table.c.assigned)
+            .order_by(table.c.segment, table.c.assigned)
+        )
+        with self._reading() as connection:
+            return tuple(
+                Pace(segment, assigned, int(answers), int(lost), float(latency))
+                for segment, assigned, answers, lost, latency in connection.execute(query)
+            )
 
     def acknowledge(self, said: Acknowledgement) -> None:
         """Record what a server process says of itself, in place of what it said before."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("demo", "Prepare the demo, evaluate its versions, and show them in the UI."),
     "init": ("init", "Write a first policy, from the registry and a data file."),
     "status": ("status", "Show champions, stages and verdicts."),
+    "top": ("top", "Watch what serves, how it answers, and what waits for somebody."),
     "evaluate": ("evaluate", "Judge one version and record the decision."),
     "promote": ("promote", "Move a version to the next stage, if everything it needs is there."),
     "adopt": ("adopt", "Take in a version that already serves, once per model."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from textwrap import shorten
 
 from promotion_assets.canonical import digest_bytes
 from promotion_assets.decision.decide import Decision
@@ -40,6 +41,7 @@ from promotion_assets.review.texts import EarlierAnswer
 from promotion_assets.review.view import HistoryRow, Material, ReviewView, view_of
 from promotion_assets.rollout.shadow_report import ShadowReport
 
+MOST_CHARACTERS = 300
 MOST_HISTORY = 20
 CARD_LENGTH = 20_000
 # Pictures of other gates say nothing that their table does not.
@@ -250,7 +252,7 @@ def _history(state: ModelState, version: str) -> tuple[HistoryRow, ...]:
         HistoryRow(
             at=d.decided_at.isoformat(timespec="minutes"),
             actor=d.actor,
-            what=f"version {other} {d.verdict}: {d.reason[:300]}",
+            what=f"version {other} {d.verdict}: {_in_short(d.reason)}",
         )
         for other, d in state.decisions.items()
         if other != version
@@ -261,9 +263,13 @@ def _history(state: ModelState, version: str) -> tuple[HistoryRow, ...]:
             at=v.reviewed_at.isoformat(timespec="minutes"),
             actor=v.actor,
             what=f"version {v.version} {v.verdict} by a reviewer"
-            + (f": {v.comment[:300]}" if v.comment else ""),
+            + (f": {_in_short(v.comment)}" if v.comment else ""),
         )
         for v in votes
         if v.version != version
     ]
     return tuple(sorted(rows, key=lambda row: row.at, reverse=True)[:MOST_HISTORY])
+
+
+def _in_short(text: str) -> str:
+    return shorten(text, MOST_CHARACTERS, placeholder=" …")

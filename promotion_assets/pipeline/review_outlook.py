@@ -78,7 +78,11 @@ def _awaited(state: ModelState, case: Case, policy: ShadowPolicy) -> str:
     return (
         f"answers beside champion {champion} over at least {hours:g} hours and in "
         f"{policy.minimum_pairs:,} pairs; {newer}a report is made every "
-        f"{policy.report_hours:g} hours from copies of {policy.share / 100:g} % of the requests, "
+        f"{_hours(policy.report_hours)} from copies of {policy.share / 100:g} % of the requests, "
         "and when one passes, reviewers are asked without further ado; see "
         f"`promotion shadow status {case.model}`"
     )
+
+
+def _hours(number: float) -> str:
+    return "hour" if number == 1 else f"{number:g} hours"

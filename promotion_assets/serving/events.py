@@ -177,6 +177,21 @@ def arrow_schema(kind: Kind) -> pa.Schema:
     return pa.schema([(name, _ARROW[of]) for name, of in fields.items()])
 
 
+class Pace(NamedTuple):
+    """How requests that the router gave to one role of a segment went.
+
+    Attributes:
+        failed: how many were answered by nobody, or by the champion in the candidate's place.
+        latency_ms: mean of all.
+    """
+
+    segment: str
+    assigned: str
+    answers: int
+    failed: int
+    latency_ms: float
+
+
 class EventReader(Protocol):
     """What reports and rollouts ask of the event log."""
 

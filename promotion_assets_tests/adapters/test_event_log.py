@@ -141,6 +141,26 @@ def test_requests_are_found_by_their_id(log: EventLog) -> None:
     assert log.requested(MODEL, ["req-1", "req-3", "req-1", *many]) == {"req-1": BEGUN_US + 1}
 
 
+def test_pace_counts_what_each_role_was_given_and_failed(log: EventLog) -> None:
+    """By segment and role since a moment; the champion in a candidate's place is its failure."""
+    written = [
+        request(1, assigned="stable", role="stable", latency_ms=2.0),
+        request(2, assigned="stable", role="stable", latency_ms=4.0, error="raised ValueError"),
+        request(3, assigned="candidate", role="candidate", latency_ms=1.0),
+        request(4, assigned="candidate", role="fallback", latency_ms=3.0),
+        request(5, assigned="stable", role="stable", latency_ms=1.0, segment="EU"),
+        request(6, model="other"),
+    ]
+    log.write([request(0, assigned="stable", latency_ms=9e9), *written])
+    (first, *_) = written
+    assert log.pace(MODEL, since=BEGUN + timedelta(microseconds=1)) == (
+        ("EU", "stable", 1, 0, 1.0),
+        (first.segment, "candidate", 2, 1, 2.0),
+        (first.segment, "stable", 2, 1, 3.0),
+    )
+    assert log.pace("nobody", since=BEGUN) == ()
+
+
 def test_each_process_has_one_last_word(log: EventLog) -> None:
     """What a server process says replaces what it said; one that left says nothing."""
     first = Acknowledgement(MODEL, "host:1", BEGUN_US, 3, "{}")

@@ -37,6 +37,17 @@ def test_request_opens_by_itself_once(world: World) -> None:
     assert [item.version for item in world.desk.queue()] == [CHALLENGER]
 
 
+def test_a_long_reason_of_before_says_that_it_goes_on(world: World) -> None:
+    """Earlier decisions are cut between words, and a cut is seen."""
+    history = world.desk.show(MODEL, CHALLENGER, "default", "observer").view.history
+    rejected = next(row.what for row in history if row.what.startswith(f"version {INCIDENT} "))
+    assert "drop of" in rejected
+    assert rejected.endswith(" …")
+    whole = world.workspace.ledger.state(MODEL).decisions[INCIDENT].reason
+    said = rejected.removeprefix(f"version {INCIDENT} rejected: ").removesuffix(" …")
+    assert whole.startswith(f"{said} ")
+
+
 def test_production_takes_a_quorum_and_then_succeeds(world: World) -> None:
     """With one approval it is refused by name, with two it goes; the record has both."""
     world.approve("ana")

@@ -25,6 +25,12 @@ def shadowed(world: World) -> None:
     world.change_policy(WAIVED, asked)
 
 
+def test_a_report_every_hour_is_said_in_good_english(today: World) -> None:
+    """Not "every 1 hours"."""
+    today.change_policy(WAIVED, "{report_hours: 1}")
+    assert "a report is made every hour from copies" in said(today)
+
+
 def said(world: World, version: str = CHALLENGER) -> str:
     """Do the housekeeping, and say what comes next for a version."""
     return review_outlook(world.workspace, MODEL, version, world.keep())
