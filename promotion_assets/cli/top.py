@@ -133,10 +133,9 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) ->
 def _headline(found: Glance) -> str:
     broken = sum(item["urgency"] == "broken" for item in found["attention"])
     waits = len(found["attention"]) - broken
-    return (
-        f"{found['at'][:19]} UTC   {broken} broken, {waits} waiting for somebody, "
-        f"{len(found['lanes'])} versions serve"
-    )
+    at = found["at"][:19].replace("T", " ")
+    serving = len(found["lanes"])
+    return f"{at} UTC   {broken} broken, {waits} waiting for somebody, {serving} serving"
 
 
 def _tables(found: Glance) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
