@@ -32,6 +32,8 @@ SKLEARN = "mlflow.sklearn"
 # Steps that hand on what they are given, or ask it for its column names.
 _LOOK_AT_TABLES = {"FunctionTransformer", "ColumnTransformer"}
 _SAID = 300
+# Far below what float32 holds, and far above what anything means.
+LARGEST = 1e30
 
 
 class Trust(NamedTuple):
@@ -261,7 +263,26 @@ def _failure(error: Exception, rows: Rows | None) -> Exception:
             "a value is missing, and the model takes no missing values",
             "send a number for every column",
         )
+    huge = _huge(rows) if rows is not None and "infinity or a value too large" in said else None
+    if huge is not None:
+        return RequestRefused(
+            "answering the request",
+            f"{huge}, which the model cannot compute",
+            f"send a number below {LARGEST:.0e}",
+        )
     return ModelFailed(said)
+
+
+def _huge(rows: Rows) -> str | None:
+    """Return where a number is that overflows in common computations, if one is."""
+    for number, row in enumerate(rows.data):
+        for column, value in zip(rows.columns, row, strict=False):
+            try:
+                if abs(float(value)) > LARGEST:
+                    return f"row {number} has {value!r:.80} for {column!r}"
+            except (TypeError, ValueError, OverflowError):
+                continue
+    return None
 
 
 def _misfit(error: Exception) -> RequestRefused:

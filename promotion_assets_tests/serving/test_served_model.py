@@ -24,10 +24,11 @@ from promotion_assets.adapters.served_model import Trust, load_model, takes_arra
 from promotion_assets.errors import IntegrityError, RequestRefused
 from promotion_assets.evaluation.candidate import Signature
 from promotion_assets.evaluation.contract import Column
+from promotion_assets.serving.model import ModelFailed
 from promotion_assets.serving.payload import Rows, read_inference, read_invocation
 from promotion_assets.serving.plan import Arm
 from promotion_assets.serving.schema import InputSchema
-from promotion_assets_tests.serving.world import COLUMNS, TREES, split_body, training
+from promotion_assets_tests.serving.world import COLUMNS, TREES, save, split_body, training
 
 with warnings.catch_warnings():
     # What it says of its own type hints when it is imported.
@@ -136,6 +137,27 @@ def test_a_value_of_another_type_is_refused_by_name(of: str, value: Any, words: 
     with pytest.raises(RequestRefused) as refused:
         read(rows)
     assert words in refused.value.problem
+
+
+def test_a_number_that_overflows_in_the_model_is_the_requests_fault(
+    artifacts: Mapping[str, Path],
+) -> None:
+    """Else whoever sends it could have the breaker open; row, column and value are named."""
+    loaded = load_model(ARM, artifacts["1"], TRUST)
+    rows = [[0.5] * len(COLUMNS), [0.5, 1.79e308, *[0.5] * (len(COLUMNS) - 2)]]
+    with pytest.raises(RequestRefused) as refused, np.errstate(all="ignore"):
+        loaded.answer(read_invocation(split_body(rows), "application/json"))
+    assert refused.value.problem == "row 1 has 1.79e+308 for 'x1', which the model cannot compute"
+
+
+def test_a_model_that_overflows_on_common_numbers_fails(tmp_path: Path) -> None:
+    """What it makes of them is its own fault."""
+    table, label = training()
+    broken = make_pipeline(StandardScaler(), LogisticRegression()).fit(table, label)
+    broken[0].scale_ = np.full(len(COLUMNS), 1e-320)
+    loaded = load_model(ARM, save(tmp_path / "broken", broken), TRUST)
+    with pytest.raises(ModelFailed, match="infinity"), np.errstate(all="ignore"):
+        loaded.answer(read_invocation(split_body([[0.5] * len(COLUMNS)]), "application/json"))
 
 
 def test_what_is_optional_may_be_absent() -> None:
