@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,11 @@ from promotion_assets.gates.trusted_types import SCIKIT_LEARN
 
 METRIC = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
 LEAST_LATENCY_MS = 50.0
+_BREAK = re.compile("[\n\r\x85\u2028\u2029]")
+# What YAML takes for the end of a line, or refuses to read at all, also in a comment.
+_NO_REMARK = re.compile(
+    "[^\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]+"
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ def render_policy(
 ) -> str:
     """Return the policy as commented YAML."""
     return "\n".join(
-        (
+        # Values have such characters escaped already; remarks may have them from the data.
+        _NO_REMARK.sub(" ", line)
+        for line in (
             f"# What must hold before a version of {asked.model} may go to Staging.",
             "# Proposed by `promotion init`: read every line, and correct what was guessed.",
             "version: 1",
@@ -220,5 +228,8 @@ def _drift(version: str, measured: Measured) -> Iterable[str]:
 
 
 def _word(value: object) -> str:
-    """Return a scalar as YAML writes it."""
-    return yaml.safe_dump(value, width=1000, allow_unicode=True).split("\n")[0]
+    """Return a scalar as YAML writes it, on one line."""
+    broken = isinstance(value, str) and _BREAK.search(value)
+    style = '"' if broken else None
+    text = yaml.safe_dump(value, width=math.inf, allow_unicode=True, default_style=style)
+    return text.split("\n")[0]
