@@ -17,6 +17,7 @@ from promotion_assets.errors import UsageError
 from promotion_assets.evaluation.sources import SourceFiles
 
 BLOCK_BYTES = 16 * 1024**2
+HEADER_BYTES = 64 * 1024
 # pandas' usual set, without the spellings that are words elsewhere.
 NULLS = ["", "NA", "N/A", "#N/A", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None", "<NA>"]
 
@@ -31,6 +32,8 @@ _WIDER: dict[str, pa.DataType] = {
     "timestamp[us]": pa.timestamp("ns"),
 }
 _ORDER = ("null", "int64", "double", "string")
+_SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def iter_csv(source: SourceFiles, columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
@@ -64,11 +67,13 @@ def settled_types(source: SourceFiles) -> dict[str, pa.DataType]:
 
 def header_names(source: SourceFiles) -> tuple[str, ...]:
     """Return the column names in the first file's header."""
+    _require_separator(source, source.paths[0])
     with _opened(source, source.paths[0], {}, ()) as reader:
         return tuple(reader.schema.names)
 
 
 def _file_types(source: SourceFiles, path: str) -> dict[str, pa.DataType]:
+    _require_separator(source, path)
     types: dict[str, pa.DataType] = {}
     while True:
         with _opened(source, path, types, ()) as reader:
@@ -93,6 +98,26 @@ def _file_types(source: SourceFiles, path: str) -> dict[str, pa.DataType]:
                 types[name] = _WIDER.get(failed.group(2), pa.string())
                 continue
         return inferred
+
+
+def _require_separator(source: SourceFiles, path: str) -> None:
+    """Refuse what spreadsheets write where a comma is the decimal point: all in one column."""
+    with source.filesystem.open_input_stream(path, compression="detect") as stream:
+        head = stream.read(HEADER_BYTES).decode("utf-8", errors="replace")
+    header = _QUOTED.sub("", head.lstrip("\ufeff\r\n")).split("\n", 1)[0]
+    ours = _separator(path)
+    found = max(_SEPARATORS, key=header.count)
+    if header.count(ours) == 0 < header.count(found):
+        raise UsageError(
+            f"Reading {source.uri}",
+            f"the header of {path} has {_SEPARATORS[found]} between columns, "
+            f"and not {_SEPARATORS[ours]}: {header.strip()[:60]!r}",
+            "write it as Parquet, or with a comma between columns and a point in numbers",
+        )
+
+
+def _separator(path: str) -> str:
+    return "\t" if ".tsv" in path.lower() else ","
 
 
 def _require_text(source: SourceFiles, path: str, types: dict[str, pa.DataType]) -> None:
@@ -122,7 +147,8 @@ def _opened(
     return pacsv.open_csv(
         source.filesystem.open_input_stream(path, compression="detect"),
         read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES),
-        parse_options=pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.lower() else ","),
+        # Without the latter, a line break in quotes fails where a block happens to end in it.
+        parse_options=pacsv.ParseOptions(delimiter=_separator(path), newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
             column_types=types,
             include_columns=list(wanted),

@@ -97,6 +97,24 @@ def test_a_csv_column_is_what_all_of_its_values_are(
     assert frame["day"].notna().all()
 
 
+def test_a_line_break_in_quotes_may_stand_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text of several lines is one value, also where a block of the file ends within it."""
+    monkeypatch.setattr(csv_source, "BLOCK_BYTES", 200)
+    rows = "".join(f'{i},"one\ntwo, {i}\n"\n' for i in range(100))
+    write(tmp_path / "a.csv", f'n,"text; as\nwritten"\n{rows}')
+    frame = read_frame("a.csv", base=tmp_path)
+    assert frame["n"].tolist() == list(range(100))
+    assert frame["text; as\nwritten"].tolist() == [f"one\ntwo, {i}\n" for i in range(100)]
+
+
+def test_one_column_may_have_another_separator_in_its_quoted_name(tmp_path: Path) -> None:
+    """What stands in quotes separates nothing."""
+    write(tmp_path / "a.csv", '"a;b"\n1\n')
+    assert list(read_frame("a.csv", base=tmp_path).columns) == ["a;b"]
+
+
 def test_values_that_models_take_otherwise_are_made_plain(tmp_path: Path) -> None:
     """Dictionaries, decimals and dates come as text, floats and moments."""
     table = pa.table(
@@ -183,6 +201,14 @@ BROKEN: dict[str, tuple[dict[str, bytes], str, type[PromotionError], str]] = {
     "not text": ({"a.csv": b"a\n\xff\xfe\n"}, "a.csv", UsageError, "not UTF-8 text"),
     "a name that is no text": ({"a.csv": b"a\x8d\n1\n"}, "a.csv", UsageError, "name is not UTF-8"),
     "two headers": ({"a.csv": b"a,a\n1,2\n"}, "a.csv", UsageError, "two columns called 'a'"),
+    "semicolons": (
+        {"a.csv": b"\xef\xbb\xbfid;paid\r\n1;2,5\r\n"},
+        "a.csv",
+        UsageError,
+        "has ';' between columns, and not ',': 'id;paid'",
+    ),
+    "tabs": ({"a.csv": b"id\tpaid\n1\t2\n"}, "a.csv", UsageError, "has a tab between columns"),
+    "commas": ({"a.tsv": b"id,paid\n1,2\n"}, "a.tsv", UsageError, "and not a tab"),
     "other headers": (
         {"d/a.csv": b"a\n1\n", "d/b.csv": b"b\n1\n"},
         "d",
