@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
@@ -15,6 +16,11 @@ from promotion_assets.policy.strict import Strict
 # These may change under an open review without changing what was asked.
 _NOT_RULES = {"reviewers", "freeze", "drill"}
 HIGH_STAKES_QUORUM = 2
+
+
+def same_person(name: str) -> str:
+    """Return ``name`` without what nobody sees or means: case, spaces, how accents are encoded."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 class ReviewerEntry(Strict):
@@ -36,8 +42,13 @@ class ReviewerEntry(Strict):
     accounts: tuple[str, ...] = ()
 
     def is_one_of(self, accounts: frozenset[str]) -> bool:
-        """Whether any of ``accounts``, in lower case, is this person."""
-        return any(name.strip().lower() in accounts for name in (self.name, *self.accounts))
+        """Whether any of ``accounts`` is this person."""
+        return not self.known_as.isdisjoint(same_person(account) for account in accounts)
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """Every name of the person, as :func:`same_person` writes it."""
+        return frozenset(same_person(name) for name in (self.name, *self.accounts))
 
 
 class Quorum(Strict):
@@ -174,12 +185,19 @@ class ReviewPolicy(Strict):
     @model_validator(mode="after")
     def _each_once(self) -> ReviewPolicy:
         for what, names in (
-            ("reviewers", [r.name.lower() for r in self.reviewers]),
+            ("reviewers", [same_person(r.name) for r in self.reviewers]),
             ("reviewers' slack ids", [r.slack for r in self.reviewers if r.slack]),
             ("questions", [q.id for q in self.questions]),
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"{what} repeat: {', '.join(sorted(map(str, names)))}")
+        for one in self.reviewers:
+            for other in self.reviewers:
+                if one is not other and same_person(other.name) in one.known_as:
+                    raise ValueError(
+                        f"reviewers repeat: {other.name} is an account of {one.name}, and one "
+                        "person has one vote"
+                    )
         return self
 
     def needed(self, risk_class: Literal["low", "medium", "high"]) -> int:

@@ -37,6 +37,17 @@ REFUSED: list[tuple[type[BaseModel], dict[str, Any], str]] = [
         "maximum_days",
     ),
     (ReviewPolicy, {"reviewers": [{"name": "Bo"}, {"name": "bo"}]}, "reviewers repeat: bo, bo"),
+    (ReviewPolicy, {"reviewers": [{"name": "bo"}, {"name": "bo "}]}, "reviewers repeat: bo, bo"),
+    (
+        ReviewPolicy,
+        {"reviewers": [{"name": "Jos\u00e9"}, {"name": "Jose\u0301"}]},
+        "reviewers repeat: jos\u00e9, jos\u00e9",
+    ),
+    (
+        ReviewPolicy,
+        {"reviewers": [{"name": "ana", "accounts": ["A.Kr"]}, {"name": "a.kr"}]},
+        "reviewers repeat: a.kr is an account of ana, and one person has one vote",
+    ),
     (
         ReviewPolicy,
         {"reviewers": [{"name": "a", "slack": "T/U"}, {"name": "b", "slack": "T/U"}]},
