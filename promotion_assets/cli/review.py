@@ -153,7 +153,7 @@ def approve(
 
     segment = segment or desk.segment_of(model, version)
     case = desk.case(model, version, segment)
-    given = _from_file(answers) if answers else _asked(case.questions)
+    given = answers_in(answers) if answers else _asked(case.questions)
     ballot = Ballot(
         model=model,
         version=version,
@@ -311,23 +311,45 @@ def _asked_token() -> str:
         ) from None
 
 
-def _from_file(path: Path) -> Mapping[str, str]:
+def answers_in(path: Path) -> Mapping[str, str]:
+    """Return the answers in a file, by question id, as they were written; a tick is ``yes``."""
     import yaml
 
     from promotion_assets.errors import UsageError
 
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # Not loaded: YAML would make numbers and dates of what is to be recorded as written.
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
         raise UsageError(
-            f"reading the answers {path}", "it is no YAML", "write `question: answer` lines"
+            f"reading the answers {path}",
+            f"it is no YAML{where}",
+            "write `question: answer` lines, and an answer with a colon in quotes",
         ) from error
-    if not isinstance(raw, dict):
+    if not isinstance(node, yaml.MappingNode):
         raise UsageError(
             f"reading the answers {path}", "it is no mapping", "write `question: answer` lines"
         )
-    # YAML reads a bare yes as true.
-    return {str(k): "yes" if v is True else str(v) for k, v in raw.items()}
+    given: dict[str, str] = {}
+    for question, answer in node.value:
+        line = question.start_mark.line + 1
+        if not isinstance(question, yaml.ScalarNode) or not isinstance(answer, yaml.ScalarNode):
+            raise UsageError(
+                f"reading the answers {path}",
+                f"what line {line} begins is no text",
+                "write `question: answer` lines, and an answer with brackets or a dash in quotes",
+            )
+        if question.value in given:
+            raise UsageError(
+                f"reading the answers {path}",
+                f"line {line} answers {question.value} a second time",
+                "leave one answer to each question",
+            )
+        ticked = answer.value.lower() in ("yes", "true", "on")
+        given[question.value] = "yes" if ticked else answer.value
+    return given
 
 
 def _asked(questions: tuple[Any, ...]) -> Mapping[str, str]:

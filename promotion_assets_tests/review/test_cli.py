@@ -9,8 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from promotion_assets.cli.review import answers_in
 from promotion_assets.cli.root import root
-from promotion_assets.errors import AccessRefused, ReviewNotAllowed
+from promotion_assets.errors import AccessRefused, ReviewNotAllowed, UsageError
 from promotion_assets.lifecycle.events import ReviewDecided, Stage
 from promotion_assets_tests.review.prepare import MODEL
 from promotion_assets_tests.review.worlds import CHALLENGER, World, answers_to
@@ -95,3 +96,34 @@ def test_reviewers_are_listed_and_revoked(today: World) -> None:
     stranger = promotion(today, "reviewer", "add", "eve", ok=False).exception
     with pytest.raises(Exception, match="no model's policy names this reviewer"):
         raise stranger  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("timing: quarter end: no release\n", "it is no YAML in line 1"),
+        ("timing: [now, then]\n", "what line 1 begins is no text"),
+        ("timing: now\ntiming: then\n", "line 2 answers timing a second time"),
+        ("- timing\n", "it is no mapping"),
+        ("", "it is no mapping"),
+    ],
+)
+def test_answers_that_cannot_be_read_name_the_line(
+    tmp_path: Path, written: str, problem: str
+) -> None:
+    """Nothing is guessed of what a reviewer may have meant, and nothing of it is dropped."""
+    answers = tmp_path / "answers.yaml"
+    answers.write_text(written)
+    with pytest.raises(UsageError) as refused:
+        answers_in(answers)
+    assert refused.value.problem == problem
+
+
+def test_answers_are_taken_as_they_were_written(tmp_path: Path) -> None:
+    """What looks like a number, a date or a time to YAML is an answer, and stays as it is."""
+    answers = tmp_path / "answers.yaml"
+    answers.write_text("a: 12:30\nb: 2026-02-30\nc: 0.10\nd:\ne: yes\nf: True\ng: no\n")
+    assert answers_in(answers) == {
+        **{"a": "12:30", "b": "2026-02-30", "c": "0.10", "d": ""},
+        **{"e": "yes", "f": "yes", "g": "no"},
+    }
