@@ -11,6 +11,9 @@ LONGEST = 4000
 FEWEST_WORDS = 3
 # Above this share of common text two answers are called alike (difflib's ratio).
 ALIKE = 0.9
+# Thai, Lao, Burmese, Khmer, kana and Chinese characters: written without spaces between words.
+_UNSPACED = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]{{2,}}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def text_problem(answer: str, shortest: int) -> str | None:
         return f"has {len(written):,} characters, at most {LONGEST:,} are taken"
     if len(written) < shortest:
         return f"has {len(written)} characters, at least {shortest} are asked for"
-    if len(set(re.findall(r"\w{2,}", written.lower()))) < FEWEST_WORDS:
+    if len(set(_WORD.findall(written.lower()))) < FEWEST_WORDS:
         return f"has fewer than {FEWEST_WORDS} different words"
     return None
 

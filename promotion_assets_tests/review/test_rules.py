@@ -207,6 +207,13 @@ WRONG: dict[str, tuple[Case, Ballot, str, Opening, str]] = {
     "team's question": (case(), answered(team_legal=" "), "ana", opening(), "is not answered"),
     "short": (case(), answered(timing="Ok, go."), "ana", opening(), "at least 20"),
     "no words": (case(), answered(timing="a" * 40), "ana", opening(), "different words"),
+    "no words of Chinese": (
+        case(),
+        answered(timing="\u597d" * 40),
+        "ana",
+        opening(),
+        "different words",
+    ),
     "long": (case(), answered(timing="word " * 1000), "ana", opening(), "at most 4,000"),
     "the same twice": (
         case(),
@@ -235,6 +242,20 @@ def test_one_thing_wrong_refuses(name: str) -> None:
     assert not judged.accepted
     assert any(expected in problem for problem in judged.problems), judged.problems
     assert len(judged.problems) == 1 or name in ("no request", "never opened"), judged.problems
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "\u65b0\u6a21\u578b\u5bf9\u9ad8\u4e2d\u5b66\u5386\u5ba2\u6237\u7684\u8868\u73b0\u4f18\u4e8e\u73b0\u6709\u6a21\u578b\u56e0\u6b64\u53ef\u4ee5\u4e0a\u7ebf",
+        "\u3053\u306e\u7248\u306f\u9ad8\u6821\u5352\u306e\u9867\u5ba2\u306b\u5bfe\u3057\u3066\u6539\u5584\u304c\u898b\u3089\u308c\u308b\u306e\u3067",
+        "\u0e42\u0e21\u0e40\u0e14\u0e25\u0e43\u0e2b\u0e21\u0e48\u0e17\u0e33\u0e07\u0e32\u0e19\u0e44\u0e14\u0e49\u0e14\u0e35\u0e01\u0e27\u0e48\u0e32",
+    ],
+    ids=["Chinese", "Japanese", "Thai"],
+)
+def test_an_answer_in_a_script_without_spaces_is_one(answer: str) -> None:
+    """Where no spaces stand between words, a sentence is not taken for a single one."""
+    assert judge(case(), answered(timing=answer), "ana", opening(), NOW).problems == ()
 
 
 FLAGGED: dict[str, tuple[Callable[[], Case], Opening, str, str]] = {
