@@ -110,7 +110,7 @@ def explain_at(ledger: Ledger, model: str, moment: datetime) -> dict[str, Any]:
         )
     return {
         "model": model,
-        "at": moment.isoformat(),
+        "at": moment.isoformat(timespec="seconds"),
         "live": live,
         "traffic": plan_in_words(state.traffic) if state.traffic else None,
         "timeline": [timeline_entry(r) for r in until],

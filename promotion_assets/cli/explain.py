@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import click
 
@@ -37,7 +37,10 @@ def command(
         found = explain(opened.ledger, model, version)
         say_json(found) if as_json else click.echo(render(found))
         return
-    found = explain_at(opened.ledger, model, _moment(at or "", ctx))
+    moment = _moment(at or "", ctx)
+    if model not in opened.policy.models and not opened.ledger.state(model).versions():
+        opened.policy_of(model)
+    found = explain_at(opened.ledger, model, moment)
     say_json(found) if as_json else click.echo(render_at(found))
 
 
@@ -46,6 +49,15 @@ def _moment(text: str, ctx: click.Context) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise click.UsageError(f"{text!r} is no ISO date or timestamp.", ctx) from None
-    if len(text) == len("2026-01-01"):
-        moment = moment.replace(hour=23, minute=59, second=59)
+    if _is_date(text):
+        moment = moment.replace(hour=23, minute=59, second=59, microsecond=999999)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text that is ISO names a day alone, in any form: 2026-03-04, 20260304, 2026-W10."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -133,3 +133,18 @@ def test_a_registry_that_does_not_answer_is_told_from_a_refusal(folder: Path) ->
     assert said.returncode == 3, said.stdout + said.stderr
     assert "MLFLOW_TRACKING_URI" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("day", ["2026-03-04", "20260304", "2026-W10-3", "2026W103"])
+def test_a_date_means_its_end_however_it_is_written(folder: Path, day: str) -> None:
+    """Every form of a day in ISO 8601 asks for what was live when it ended."""
+    found = json.loads(promotion(folder, "explain", "scorer", "--at", day, "--json").stdout)
+    assert found["at"] == "2026-03-04T23:59:59+00:00"
+
+
+def test_nothing_is_said_of_what_was_live_of_a_model_that_nobody_knows(folder: Path) -> None:
+    """A name with a typing error is not answered with "nothing was live"."""
+    done = promotion(folder, "explain", "scorre", "--at", "2026-03-04")
+    assert done.returncode == 2
+    assert "scorer" in done.stderr
+    assert "nothing was live" not in done.stdout
