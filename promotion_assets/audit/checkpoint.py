@@ -180,10 +180,10 @@ class FilePlace:
         return str(path)
 
     def held(self) -> Iterable[str]:
-        """Read every checkpoint in the folder."""
+        """Read every checkpoint in the folder; a damaged one as well, which no key has signed."""
         try:
             return [
-                path.read_text(encoding="utf-8")
+                path.read_text(encoding="utf-8", errors="replace")
                 for path in sorted(self.folder.glob("checkpoint-*.txt"))
             ]
         except OSError as error:
@@ -194,7 +194,7 @@ class FilePlace:
             ) from error
 
     def _same(self, path: Path, note: str) -> None:
-        if path.read_text(encoding="utf-8") != note:
+        if path.read_bytes() != note.encode():
             raise StorageUnreachable(
                 f"publish a checkpoint to {self.folder}",
                 f"{path.name} is there already and says something else",

@@ -244,9 +244,9 @@ def _read_checkpoints(
         try:
             checkpoint = read_checkpoint(note, keys, origin)
         except IntegrityError as error:
-            first = note.splitlines()[1:2]
+            size = "".join(note.splitlines()[1:2])[:20] or "?"
             problems.append(
-                Problem("checkpoint", None, f"a checkpoint of size {first}: {error.problem}")
+                Problem("checkpoint", None, f"a checkpoint of size {size}: {error.problem}")
             )
             continue
         found[checkpoint.size, checkpoint.root] = checkpoint

@@ -210,3 +210,18 @@ def test_a_signed_note_that_is_no_checkpoint_is_named(text: str, size: str) -> N
         read_checkpoint(note, KEYS)
     assert "it is signed and not of the form (" in refused.value.problem
     assert "(None)" not in refused.value.problem
+
+
+def test_a_damaged_file_among_the_checkpoints_is_a_problem_and_not_a_crash(
+    ledger: DatabaseLedger, clock: Clock, tmp_path: Path
+) -> None:
+    """Bytes that are no text are read as a checkpoint that nobody has signed."""
+    place = FilePlace(tmp_path)
+    ledger.append([evaluated("1", clock)])
+    (tmp_path / "checkpoint-000000000001.txt").write_bytes(b"\xff\xfe")
+    found = verify(ledger.entries(), KEYS, place.held())
+    assert [(p.kind, p.what[:23]) for p in found.problems] == [
+        ("checkpoint", "a checkpoint of size ?:")
+    ]
+    published = Checkpointer(ledger, SIGNER, [place]).publish()
+    assert "says something else" in published.failed[0]
