@@ -12,7 +12,13 @@ from promotion_assets.cli.root import workspace
 @click.command("serve", cls=Command)
 @click.argument("model", type=MODEL)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes a free one.",
+)
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes."
 )
@@ -40,7 +46,7 @@ def command(
          -d @rows.json http://127.0.0.1:8080/invocations
 
     Exit codes: 0 stopped by a signal; 1 the plan or a version is not what was attested; 2 wrong
-    use; 3 the ledger or the registry cannot be reached.
+    use; 3 the ledger, the registry or the address to listen at cannot be reached.
     """
     from promotion_assets.pipeline.serve_process import serve
 

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -26,7 +27,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from promotion_assets.adapters.http_server import listening
-from promotion_assets.errors import PromotionError
+from promotion_assets.errors import PromotionError, Unreachable
 from promotion_assets.evaluation.confinement import PR_SET_PDEATHSIG
 from promotion_assets.evaluation.isolation import THREAD_VARIABLES
 from promotion_assets.pipeline.workspace import Workspace
@@ -108,14 +109,42 @@ def serve(
         **listening(),
     )
     try:
-        bound = config.bind_socket()
+        bound = _bound(config, model)
         address = bound.getsockname()
         began(f"http://{host}:{address[1]}")
-        Multiprocess(config, [bound]).run()
+        _Workers(config, [bound]).run()
         failed = state / FAILED
         return int(failed.read_text()) if failed.exists() else 0
     finally:
         shutil.rmtree(state, ignore_errors=True)
+
+
+class _Workers(Multiprocess):
+    """Workers of which a dead one is noticed at once.
+
+    The parent asks a worker for a sign of life and waits for the answer. Were the worker's end of
+    the pipe open here too, the death of one that was just asked would look like silence, and
+    nobody would start another for ``HEALTHCHECK_SECONDS``.
+    """
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another worker in place of each that died."""
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
+
+def _bound(config: Config, model: str) -> socket.socket:
+    try:
+        return config.bind_socket()
+    except SystemExit as error:
+        # uvicorn logs the cause and ends the process.
+        raise Unreachable(
+            f"serving {model} at {config.host}, port {config.port}",
+            f"the address cannot be listened at: {error.__context__}",
+            "name another --port, or end what listens there; --host takes an address of this "
+            "machine",
+        ) from error
 
 
 def app() -> FastAPI:

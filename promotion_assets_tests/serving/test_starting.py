@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from promotion_assets.errors import EvidenceMissing, IntegrityError, PromotionError
 from promotion_assets.pipeline.event_source import event_log
+from promotion_assets.pipeline.serve_process import HEALTHCHECK_SECONDS
 from promotion_assets.pipeline.serving import open_server
 from promotion_assets_tests.registries import plain_environment
 from promotion_assets_tests.serving.servers import Client, rows, serving
@@ -144,15 +148,53 @@ def test_workers_agree_and_one_that_is_killed_is_replaced(world: World, tmp_path
 def test_the_command_says_why_it_does_not_start(world: World) -> None:
     """What is not attested ends the command with a message and exit code 1."""
     tamper(world, "1")
-    command = [str(Path(sys.executable).parent / "promotion"), "serve", MODEL, "--port", "0"]
-    done = subprocess.run(
-        command,
+    done = start(world, "0")
+    assert done.returncode == 1
+    assert "do not use this artifact" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_cannot_start_ends_the_server_at_once(
+    tmp_path: Path, artifacts: Mapping[str, Path]
+) -> None:
+    """A worker's death is no silence: the parent does not wait for its sign of life."""
+    world = make_world(tmp_path, artifacts, {})
+    assert world.ledger.state(MODEL).sequence == 0
+    done = start(world, "0")
+    assert done.returncode == 1
+    said = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    refused = next(line for line in said if "attests none" in line["message"])
+    took = datetime.fromisoformat(said[-1]["time"]) - datetime.fromisoformat(refused["time"])
+    assert took.total_seconds() < HEALTHCHECK_SECONDS / 2
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(world: World) -> None:
+    """Whoever starts a server where one runs is told the address, the cause, and another way."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = start(world, port)
+    assert done.returncode == 3
+    assert f"127.0.0.1, port {port}" in done.stderr
+    assert "already in use" in done.stderr
+    assert "name another --port" in done.stderr
+
+
+def test_a_port_that_is_none_is_wrong_use(world: World) -> None:
+    """A number that no port has is no defect of the platform."""
+    done = start(world, "80000")
+    assert done.returncode == 2
+    assert "80000 is not in the range" in done.stderr
+
+
+def start(world: World, port: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that ends by itself."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "promotion"), "serve", MODEL, "--port", port],
         env=plain_environment() | world.environment(),
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
-    assert done.returncode == 1
-    assert "do not use this artifact" in done.stderr
-    assert "Traceback" not in done.stderr
