@@ -88,6 +88,8 @@ def export(
         else:
             for path, rows in written.items():
                 click.echo(f"{path}: {rows:,} events")
+            if not written:
+                click.echo(f"no events of {model} from {first} until {last}; nothing was written")
         return
     span: dict[str, Any] = {
         "since": datetime(first.year, first.month, first.day, tzinfo=UTC),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypedDict
 
 from promotion_assets.adapters.event_log import EventLog
@@ -16,6 +17,9 @@ from promotion_assets.pipeline.review_queue import waiting
 from promotion_assets.pipeline.workspace import Workspace
 from promotion_assets.serving.events import Pace, microseconds
 from promotion_assets.serving.plan import WHOLE
+
+#: A server that was killed so long ago is nobody's concern tonight.
+FORGOTTEN = timedelta(days=1)
 
 Urgency = Literal["broken", "waits"]
 
@@ -85,7 +89,7 @@ def glance(
             attention += _of_servers(events, state, now)
         except StorageUnreachable as error:
             answers = _Answers({}, 0)
-            attention.append(_item("broken", model, "", f"{error.problem}", error.next_step))
+            attention.append(_unreadable(model, error))
         lanes += _lanes(state, answers, window)
         attention += _of_reviews(workspace, model)
     if not models:
@@ -173,11 +177,23 @@ def _of_rollout(state: ModelState, segment: str) -> Iterator[Attention]:
     if plan.held:
         yield _item("broken", state.model, plan.version, f"its rollout holds: {plan.held}", asks)
     if plan.paused:
-        resume = f"promotion rollout resume {state.model}"
+        where = f" --segment {shlex.quote(segment)}" if len(state.rolling) > 1 else ""
+        resume = f"promotion rollout resume {state.model}{where} --reason …"
         yield _item("waits", state.model, plan.version, f"paused: {plan.paused}", resume)
 
 
 def _of_servers(events: EventLog, state: ModelState, now: datetime) -> Iterator[Attention]:
+    last = max((said.time_us for said in events.acknowledged(state.model)), default=0)
+    if microseconds(now - FORGOTTEN) <= last < microseconds(now - SILENT):
+        # One that is ended in order takes its word back, so these were killed or cut off.
+        at = datetime.fromtimestamp(last / 1e6, UTC)
+        yield _item(
+            "broken",
+            state.model,
+            "",
+            f"no server has said anything since {at:%d %B %H:%M} UTC, and none took its leave",
+            f"promotion serve {state.model}",
+        )
     for segment in state.rolling:
         if state.traffic is None:
             continue
@@ -208,12 +224,16 @@ def _of_outbox(notifier: Notifier) -> Iterator[Attention]:
     try:
         depth = notifier.outbox.depth()
     except StorageUnreachable as error:
-        yield _item("broken", "", "", error.problem, error.next_step)
+        yield _unreadable("", error)
         return
     for name, dead in sorted(depth.dead.items()):
         if dead:
             what = f"{dead} notifications to {name} were given up"
             yield _item("broken", "", "", what, "promotion webhook list")
+
+
+def _unreadable(model: str, error: StorageUnreachable) -> Attention:
+    return _item("broken", model, "", f"{error.doing}: {error.problem}", error.next_step)
 
 
 def _item(urgency: Urgency, model: str, version: str, what: str, next_step: str) -> Attention:

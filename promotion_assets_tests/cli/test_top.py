@@ -67,7 +67,7 @@ def test_what_waits_for_a_person_is_named_with_the_command_that_helps(home: Home
     assert "host:7" in server["what"]
     assert "its digest is another" in server["what"]
     assert paused["what"] == "paused: release of the app at noon"
-    assert paused["next_step"] == f"promotion rollout resume {MODEL}"
+    assert paused["next_step"] == f"promotion rollout resume {MODEL} --reason …"
     assert "0 of 1 approvals" in review["what"]
     assert review["what"].endswith("asked: bo")
     assert review["next_step"] == f"promotion review show {MODEL} 5"
@@ -127,9 +127,24 @@ def test_an_event_log_that_does_not_answer_is_an_item_and_not_silence(
     found = look(home)
     (item,) = found["attention"]
     assert item["urgency"] == "broken"
+    assert "event log" in item["what"]
     assert "not a database" in item["what"]
     assert {lane["per_second"] for lane in found["lanes"]} == {None}
     assert "broken" in home.run("top").output
+
+
+def test_servers_that_were_killed_are_missed(home: Home) -> None:
+    """One that took its leave is no concern, nor one that is gone since days; others are."""
+    events, now = home.world.events, datetime.now(UTC)
+    for server, silent in (("killed:1", timedelta(minutes=3)), ("old:2", timedelta(days=2))):
+        at = microseconds(now - silent)
+        events.acknowledge(Acknowledgement(MODEL, server, at, 1, "{}", 0, ""))
+    (item,) = look(home)["attention"]
+    assert item["urgency"] == "broken"
+    assert f"{now - timedelta(minutes=3):%H:%M} UTC" in item["what"]
+    assert item["next_step"] == f"promotion serve {MODEL}"
+    events.leave(MODEL, "killed:1")
+    assert look(home)["attention"] == []
 
 
 def test_an_unknown_model_is_told_the_nearest(home: Home) -> None:

@@ -47,6 +47,15 @@ def test_events_are_exported_and_pruned(tmp_path: Path) -> None:
     log.close()
 
 
+def test_an_export_of_nothing_says_so(tmp_path: Path) -> None:
+    """Silence would look like a command that did not run."""
+    workspace = make_world(tmp_path, {}, {}).workspace()
+    days = ("--since", "2026-01-01", "--until", "2026-01-02", "--to", str(tmp_path / "out"))
+    said = run(workspace, "events", "export", MODEL, *days).output
+    assert f"no events of {MODEL} from 2026-01-01 until 2026-01-02" in said
+    assert json.loads(run(workspace, "events", "export", MODEL, *days, "--json").output) == {}
+
+
 def test_how_a_model_is_served_is_no_part_of_what_evaluations_pin(tmp_path: Path) -> None:
     """Another serving stanza leaves the policy's digest as it is."""
     one = make_world(tmp_path / "one", {}, {}).workspace().policy_of(MODEL)
