@@ -90,7 +90,7 @@ def parse_policy(
         reported = {where for where, _, _ in problems}
         for detail in error.errors(include_url=False):
             where, words, hint = _explained(detail, detail["loc"], Policy)
-            if where not in reported:
+            if not any(where[:end] in reported for end in range(len(where) + 1)):
                 problems.append((where, words, hint))
         raise _refusal(source, problems) from None
     if problems:
@@ -255,9 +255,22 @@ def _explained(
             return place, _message(detail), "correct it"
         case "too_short" | "dict_type" | "mapping_type" if place[-1:] == ("gates",) and not seen:
             return place, "no gate is configured", "name at least one; a policy without gates fails"
+        case "model_type":
+            keys = ", ".join(_fields_at(model, place[skip:]))
+            return place, f"{_kind(seen)} stands where keys are meant", f"its keys are {keys}"
+        case "dict_type" | "mapping_type":
+            return place, f"{_kind(seen)} stands where names are meant", "write `NAME: …` for each"
+        case "tuple_type" | "list_type":
+            return place, f"{_kind(seen)} stands where a list is meant", "write it in [ ]"
         case _:
             shown = "" if isinstance(seen, dict | list) else f", got {seen!r}"
             return place, f"{_message(detail)}{shown}", "correct the value"
+
+
+def _kind(seen: object) -> str:
+    if isinstance(seen, dict | list):
+        return "a mapping" if isinstance(seen, dict) else "a list"
+    return repr(seen)
 
 
 def _message(detail: ErrorDetails) -> str:

@@ -122,7 +122,11 @@ def test_every_gate_is_accepted_with_its_defaults() -> None:
         (ACCURACY, "", 10, "no gate is configured"),
         (f"    gates:\n{ACCURACY}", "    gates: {}\n", 10, "no gate is configured"),
         (f"    gates:\n{ACCURACY}", "", 3, "'gates' is missing"),
-        ("accuracy:\n        minimum: 0.7", "accuracy: true", 11, "valid dictionary"),
+        ("accuracy:\n        minimum: 0.7", "accuracy: true", 11, "True stands where keys are"),
+        ("accuracy:\n        minimum: 0.7", "accuracy: true", 11, "its keys are decide_on, "),
+        ("groups:", "review: {reviewers: [priya]}\n    groups:", 8, "'priya' stands where keys"),
+        ("groups:", "review: {reviewers: [priya]}\n    groups:", 8, "keys are accounts, name, "),
+        ("column: sex", "{column: sex, bands: 30}", 9, "30 stands where a list is meant"),
         ("task: binary", "task: binery", 4, "did you mean 'binary'?"),
         ("label: default", "lable: default", 7, "did you mean 'label'?"),
         ("label: default", "lable: default", 5, "'label' is missing"),
@@ -182,13 +186,19 @@ def test_hundreds_of_mistakes_are_cut() -> None:
         ("a: !x 3\n", "plain YAML, without tags"),
         ("[1, 2]: x\n", "a key is not a word"),
         ("a: &x [*x]\n", "contains itself"),
-        ("just words\n", "valid dictionary"),
+        ("just words\n", "'just words' stands where keys are meant"),
+        ("version: 1\nmodels: [churn]\n", "a list stands where names are meant"),
         ("a: \x00\n", "not valid YAML"),
     ],
 )
 def test_what_is_no_policy_at_all_is_refused(text: str, words: str) -> None:
     """Anything but a mapping of plain YAML is refused in words."""
     assert words in refused(text)
+
+
+def test_what_no_policy_can_hold_is_told_once() -> None:
+    """A number that is none is one mistake, though two models read it."""
+    assert "line 12" not in refused(TEXT.replace("minimum: 0.7", "minimum: .nan"))
 
 
 @settings(deadline=None)
