@@ -243,8 +243,18 @@ def _ledger(workspace: Workspace) -> Iterator[Finding]:
     if _is_new(workspace):
         yield Finding("ledger", "ok", "empty")
         return
+    # Before the ledger's head: one that grows meanwhile is not taken for a shorter one.
+    longest = _longest_checkpoint(workspace)
     head = workspace.ledger.head()
     yield Finding("ledger", "ok", f"{head.size} entries; signed by the key in {workspace.keys}")
+    if longest > head.size:
+        yield Finding(
+            "ledger",
+            "failure",
+            f"a checkpoint is of {longest} entries: an old backup was restored, or the end was "
+            "cut off",
+            "stop what writes to it, run `promotion audit verify`, and restore a newer backup",
+        )
     now = workspace.clock()
     for model in workspace.ledger.models():
         state = workspace.ledger.state(model)
@@ -271,6 +281,12 @@ def _ledger(workspace: Workspace) -> Iterator[Finding]:
                 f"and this clock says {now:%Y-%m-%d %H:%M}",
                 "set this machine's clock, or the one that dated it",
             )
+
+
+def _longest_checkpoint(workspace: Workspace) -> int:
+    held = (workspace.home / "checkpoints").glob("checkpoint-*.txt")
+    sizes = [path.stem.removeprefix("checkpoint-") for path in held]
+    return max((int(size) for size in sizes if size.isdecimal()), default=0)
 
 
 def _checkpoints(workspace: Workspace) -> Iterator[Finding]:

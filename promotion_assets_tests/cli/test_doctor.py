@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
@@ -134,6 +135,28 @@ def test_a_home_that_others_can_read_is_named_part_by_part(folder: Path, registr
     )
     subprocess.run(found.mend.split("`")[1], shell=True, check=True)
     assert [f.level for f in findings(folder, registry)["home"]] == ["ok"]
+
+
+def test_a_restored_ledger_that_is_older_than_its_checkpoints_is_found(
+    folder: Path, registry: str
+) -> None:
+    """Votes that an old backup does not have are missed before anybody goes on without them."""
+    opened = workspace(folder, registry)
+    given = approval(opened.ledger.state(MODEL), "2", Clock())
+    opened.ledger.append([given])
+    backup = (folder / "old.db").absolute()
+    with sqlite3.connect(opened.home / "ledger.db") as now, sqlite3.connect(backup) as then:
+        now.backup(then)
+    opened.ledger.append([given])
+    opened.checkpointer.publish()
+    assert "failure" not in [f.level for f in findings(folder, registry)["ledger"]]
+    for file in opened.home.glob("ledger.db*"):
+        file.unlink()
+    backup.rename(opened.home / "ledger.db")
+    found = findings(folder, registry)["ledger"][1]
+    assert found.level == "failure"
+    assert "a checkpoint is of 2 entries: an old backup was restored" in found.found
+    assert "promotion audit verify" in found.mend
 
 
 def test_an_approval_from_the_future_is_found(folder: Path, registry: str) -> None:
