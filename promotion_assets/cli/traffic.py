@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -33,7 +34,9 @@ def show(ctx: click.Context, model: str, as_json: bool) -> None:
     \b
     promotion traffic show credit-risk --json
     """
+    from promotion_assets.pipeline.alive_servers import SILENT
     from promotion_assets.pipeline.event_source import event_log
+    from promotion_assets.serving.events import microseconds
 
     plan = _plan(ctx, model)
     opened = workspace(ctx)
@@ -49,7 +52,11 @@ def show(ctx: click.Context, model: str, as_json: bool) -> None:
     )
     for one in said:
         why = f", refused {one.refused}: {one.problem}" if one.refused else ""
-        click.echo(f"server {one.worker} follows generation {one.generation}{why}")
+        gone = ""
+        if one.time_us < microseconds(opened.clock() - SILENT):
+            gone = f"; silent since {datetime.fromtimestamp(one.time_us / 1e6, UTC):%F %T} UTC"
+        does = "followed" if gone else "follows"
+        click.echo(f"server {one.worker} {does} generation {one.generation}{why}{gone}")
 
 
 @command.command("history")

@@ -143,6 +143,9 @@ def test_servers_that_were_killed_are_missed(home: Home) -> None:
     assert item["urgency"] == "broken"
     assert f"{now - timedelta(minutes=3):%H:%M} UTC" in item["what"]
     assert item["next_step"] == f"promotion serve {MODEL}"
+    said = home.run("traffic", "show", MODEL).output
+    assert "server killed:1 followed generation 1; silent since" in said
+    assert "follows" not in said
     events.leave(MODEL, "killed:1")
     assert look(home)["attention"] == []
 
