@@ -7,16 +7,18 @@ the same code that will judge its successors; each says so in a comment. Nothing
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from promotion_assets.errors import PromotionError, UsageError
-from promotion_assets.evaluation.guessing import Guess, guess, likely_labels
+from promotion_assets.evaluation.guessing import LABELS, Guess, guess, likely_labels
 from promotion_assets.evaluation.intake import take_candidate
-from promotion_assets.evaluation.reading import read_frame
+from promotion_assets.evaluation.reading import column_names, read_frame
+from promotion_assets.evaluation.sources import is_sql
 from promotion_assets.pipeline.evaluator import Evaluator
 from promotion_assets.pipeline.proposed_text import METRIC, Asked, Measured, render_policy
 from promotion_assets.pipeline.workspace import Workspace, utc_now
@@ -56,7 +58,7 @@ def propose(workspace: Workspace, asked: Asked, *, measure: bool = True) -> Prop
         )
         inputs = {c.name for c in candidate.signature.inputs} if candidate.signature else set()
         frame = read_frame(asked.data, base=asked.folder)
-        label = asked.label or _only_label(likely_labels(frame, inputs), asked)
+        label = asked.label or _label(asked, frame, inputs)
         if label not in frame.columns:
             raise UsageError(
                 f"reading {asked.data}",
@@ -93,6 +95,18 @@ def _serving(workspace: Workspace, model: str) -> str:
             "register one with `mlflow.register_model`, then run this again",
         )
     return versions[-1]
+
+
+def _label(asked: Asked, frame: pd.DataFrame, inputs: Collection[str]) -> str:
+    likely = likely_labels(frame, inputs)
+    named = likely and LABELS.match(likely[0])
+    if not named and asked.production and not is_sql(asked.production):
+        sent = column_names(asked.production, base=asked.folder)
+        never = [str(c) for c in frame.columns if c not in sent and c not in inputs]
+        # Production sends no answers, so that one column which it lacks is likely to be them.
+        if len(never) == 1:
+            return never[0]
+    return _only_label(likely, asked)
 
 
 def _only_label(likely: list[str], asked: Asked) -> str:
@@ -139,7 +153,7 @@ def _measure(
         for gate in trial.gates:
             measured.results[gate] = trial.judge(version, gate)
     except PromotionError as error:
-        measured.problems.append(f"{error.doing}: {error.problem}")
+        measured.problems.append(str(error))
         return
     for gate, result in measured.results.items():
         if result.outcome in ("error", "inconclusive"):
