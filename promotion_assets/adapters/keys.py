@@ -1,10 +1,15 @@
-"""The key that signs the ledger: a file of this user alone, or the environment."""
+"""The key that signs the ledger: a file of this user alone, or the environment.
+
+Beside it stand the public keys that count: ``ledger.pub`` of the key that signs, and one
+``ledger-KEYID.pub`` of each that has signed before it and was replaced by :func:`rotate_key`.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,6 +23,10 @@ from promotion_assets.errors import IntegrityError, StorageUnreachable, UsageErr
 PRIVATE_NAME = "ledger.key"
 PUBLIC_NAME = "ledger.pub"
 VARIABLE = "PROMOTION_SIGNING_KEY"
+TRUSTED = "PROMOTION_TRUSTED_KEYS"
+EARLIER = "ledger-*.pub"
+PUBLIC_MODE = 0o644
+ROTATE = "promotion audit rotate-key"
 
 
 def load_signer(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
@@ -29,25 +38,69 @@ def load_signer(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
 
     Raises:
         UsageError: if the key is no Ed25519 private key in PEM.
+        IntegrityError: if others than its owner may read the key file, or it is another key than
+            the one that ``ledger.pub`` is of.
+        StorageUnreachable: if a file cannot be read or written.
+    """
+    with _told(folder):
+        make_private_folder(folder)
+        private = _load_private(folder, environ)
+        public = folder / PUBLIC_NAME
+        if not public.exists():
+            _write_public(public, private.public_key())
+        elif load_public(public).keyid != _keyid(private):
+            raise IntegrityError(
+                f"load the signing key below {folder}",
+                f"it is another key than the one that has signed so far, {PUBLIC_NAME}; entries of "
+                "both would not verify together",
+                f"put back the key that was there; to go over to a new one, run `{ROTATE}`",
+            )
+    return CryptoSigner(private)
+
+
+def rotate_key(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
+    """Go over to a new signing key, and keep the public key of the one before; return the new one.
+
+    The new key is ``PROMOTION_SIGNING_KEY`` where the environment has it, else one is made in
+    place of ``ledger.key``, whose content is gone then. What stopped half way is finished by the
+    next call.
+
+    Raises:
+        UsageError: if there is no key to replace, or the environment still has the old one.
         IntegrityError: if others than its owner may read the key file.
         StorageUnreachable: if a file cannot be read or written.
     """
-    given = environ.get(VARIABLE, "").strip()
-    try:
-        make_private_folder(folder)
-        if given.startswith("-----BEGIN"):
-            # A value of one line, as CI systems keep it, has its line ends escaped.
-            private = _private(given.replace("\\n", "\n").encode(), VARIABLE)
-        else:
-            private = _private_file(Path(given) if given else folder / PRIVATE_NAME, given)
-        _write_public(folder / PUBLIC_NAME, private.public_key())
-    except OSError as error:
-        raise StorageUnreachable(
-            f"load the signing key below {folder}",
-            str(error),
-            "check that the folder exists and is writable for this user",
-        ) from error
-    return CryptoSigner(private)
+    public = folder / PUBLIC_NAME
+    doing = f"go over to a new signing key below {folder}"
+    if not public.exists():
+        raise UsageError(doing, "nothing was signed yet", "go on: the first command makes a key")
+    with _told(folder):
+        old = load_public(public)
+        _replace(folder / f"ledger-{old.keyid[:16]}.pub", public.read_bytes(), PUBLIC_MODE)
+        new = _load_private(folder, environ)
+        if _keyid(new) == old.keyid:
+            if environ.get(VARIABLE, "").strip():
+                raise UsageError(
+                    doing,
+                    f"{VARIABLE} still holds the old key",
+                    "set it to the new one, made with `openssl genpkey -algorithm ed25519`",
+                )
+            new = Ed25519PrivateKey.generate()
+            _replace(folder / PRIVATE_NAME, _private_pem(new), FILE_MODE)
+        _write_public(public, new.public_key())
+    return CryptoSigner(new)
+
+
+def public_keys(folder: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Return the public keys that count, the installation's own first.
+
+    ``PROMOTION_TRUSTED_KEYS`` names more, separated by colons, as of the installation whose
+    ledger is served from here.
+    """
+    named = [Path(path) for path in environ.get(TRUSTED, "").split(":") if path]
+    own = folder / PUBLIC_NAME
+    mine = [own] if own.exists() or not named else []
+    return [*mine, *sorted(folder.glob(EARLIER)), *named]
 
 
 def load_public(path: Path) -> SSlibKey:
@@ -76,6 +129,31 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
     )
 
 
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnreachable(
+            f"load the signing key below {folder}",
+            str(error),
+            "run it as the user who owns that folder; with the public key alone, "
+            f"`promotion audit verify --database URL --key {PUBLIC_NAME}` reads",
+        ) from error
+
+
+def _load_private(folder: Path, environ: Mapping[str, str]) -> Ed25519PrivateKey:
+    given = environ.get(VARIABLE, "").strip()
+    if given.startswith("-----BEGIN"):
+        # A value of one line, as CI systems keep it, has its line ends escaped.
+        return _private(given.replace("\\n", "\n").encode(), VARIABLE)
+    return _private_file(Path(given) if given else folder / PRIVATE_NAME, given)
+
+
+def _keyid(key: Ed25519PrivateKey) -> str:
+    return str(SSlibKey.from_crypto(key.public_key()).keyid)
+
+
 def _private_file(path: Path, given: str) -> Ed25519PrivateKey:
     if not given and not path.exists():
         _create(path)
@@ -91,11 +169,7 @@ def _private_file(path: Path, given: str) -> Ed25519PrivateKey:
 
 def _create(path: Path) -> None:
     """Make a new key; of two processes that do so at once, both use the first one's."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    pem = _private_pem(Ed25519PrivateKey.generate())
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
@@ -124,9 +198,24 @@ def _private(pem: bytes, where: str) -> Ed25519PrivateKey:
     return key
 
 
+def _private_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
 def _write_public(path: Path, key: Ed25519PublicKey) -> None:
-    pem = public_pem(key)
-    if not path.exists() or path.read_bytes() != pem:
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(pem)
-        draft.replace(path)
+    _replace(path, public_pem(key), PUBLIC_MODE)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

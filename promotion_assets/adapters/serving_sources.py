@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from promotion_assets.adapters.keys import PUBLIC_NAME, load_public
+from promotion_assets.adapters.keys import load_public
 from promotion_assets.adapters.ledger_store import VerifiedEntries, open_verified
 from promotion_assets.adapters.served_model import Trust, load_model
 from promotion_assets.errors import (
@@ -20,7 +20,6 @@ from promotion_assets.serving.model import Model, Planned
 from promotion_assets.serving.plan import Arm
 
 Download = Callable[[str, str, Path], Path]
-TRUSTED = "PROMOTION_TRUSTED_KEYS"
 
 
 class LedgerPlans:
@@ -112,14 +111,3 @@ class StoredModels:
                 "do not serve it; `promotion reconcile` says what was changed in the registry",
             )
         return directory
-
-
-def public_keys(folder: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Return the public keys that count: the installation's own, and those that are named.
-
-    ``PROMOTION_TRUSTED_KEYS`` names more, separated by colons: of earlier signers, or of the
-    installation whose ledger is served from here.
-    """
-    named = [Path(path) for path in environ.get(TRUSTED, "").split(":") if path]
-    own = folder / PUBLIC_NAME
-    return [*([own] if own.exists() or not named else []), *named]

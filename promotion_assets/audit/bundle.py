@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from securesystemslib.dsse import Envelope
+from securesystemslib.signer import Key, SSlibKey
 
 from promotion_assets.audit.answers import answers_of, context_of, tally_of
 from promotion_assets.audit.bundle_page import render_page
@@ -56,6 +57,7 @@ def export_bundle(
     now: datetime,
     *,
     evidence: Evidence | None = None,
+    trusted: Sequence[SSlibKey] = (),
 ) -> Bundle:
     """Write the bundle of one version to ``target``.
 
@@ -63,6 +65,7 @@ def export_bundle(
         published: a checkpoint of the ledger as it is now.
         evidence: what the last decision was made on; without it the bundle has no answers, and
             its statistics cannot be computed again.
+        trusted: the public keys of those who signed before ``signer`` did.
 
     Raises:
         EvidenceMissing: if the ledger has no decision on the version.
@@ -83,7 +86,7 @@ def export_bundle(
     files |= {
         "checkpoint.txt": published.note.encode(),
         "proofs.json": canonical_json(_proofs(leaves, chosen, size)),
-        "key.json": _pretty(_key(signer)),
+        "key.json": _pretty(_keys(signer.public_key, trusted)),
     }
     manifest = {
         "format": FORMAT,
@@ -159,8 +162,12 @@ def _signed(manifest: Mapping[str, Any], signer: Signer) -> dict[str, bytes]:
     return {MANIFEST: plain, SIGNED: canonical_json(envelope.to_dict())}
 
 
-def _key(signer: Signer) -> dict[str, str]:
-    key = signer.public_key
+def _keys(own: Key, trusted: Sequence[SSlibKey]) -> dict[str, Any]:
+    earlier = [_key(key) for key in trusted if key.keyid != own.keyid]
+    return {**_key(own), "earlier": earlier} if earlier else _key(own)
+
+
+def _key(key: Key) -> dict[str, str]:
     return {"keyid": key.keyid, "type": "ed25519", "public": key.keyval["public"]}
 
 

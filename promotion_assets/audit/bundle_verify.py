@@ -72,7 +72,7 @@ def verify_bundle(path: Path, keys: Sequence[SSlibKey] = ()) -> BundleVerificati
     problems: list[str] = []
     entries = compared = 0
     try:
-        trusted = list(keys) or [_own_key(files)]
+        trusted = list(keys) or _own_keys(files)
         manifest = _manifest(files, trusted)
         problems += _file_problems(files, manifest)
         history = _history(files, manifest, trusted)
@@ -123,9 +123,12 @@ def _read(path: Path) -> dict[str, bytes]:
         ) from error
 
 
-def _own_key(files: Mapping[str, bytes]) -> SSlibKey:
+def _own_keys(files: Mapping[str, bytes]) -> list[SSlibKey]:
     said = json.loads(files["key.json"])
-    return SSlibKey(said["keyid"], "ed25519", "ed25519", {"public": said["public"]})
+    return [
+        SSlibKey(key["keyid"], "ed25519", "ed25519", {"public": key["public"]})
+        for key in (said, *said.get("earlier", ()))
+    ]
 
 
 def _manifest(files: Mapping[str, bytes], keys: Sequence[SSlibKey]) -> dict[str, Any]:

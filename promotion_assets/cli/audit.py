@@ -67,7 +67,6 @@ def verify(
     if bundle is not None:
         _verify_bundle(ctx, bundle, trusted, as_json)
         return
-    from promotion_assets.adapters.keys import PUBLIC_NAME
     from promotion_assets.adapters.ledger_store import open_entries
     from promotion_assets.audit.checkpoint import FilePlace
     from promotion_assets.audit.verify import verify as verify_entries
@@ -76,7 +75,7 @@ def verify(
     if database is None or not trusted:
         opened = workspace(ctx)
         database = database or opened.database_url
-        trusted = trusted or [load_public(opened.keys / PUBLIC_NAME)]
+        trusted = trusted or opened.trusted_keys
         places = places or [FilePlace(opened.home / "checkpoints"), *opened.named_places]
     with long_work("reading checkpoints", kept="verifying changes nothing") as tell:
         notes = [note for place in places for note in place.held()]
@@ -163,6 +162,7 @@ def export(ctx: click.Context, model: str, version: str, out: Path | None, as_js
             target,
             opened.clock(),
             evidence=evidence,
+            trusted=opened.trusted_keys,
         )
     if as_json:
         say_json(
@@ -208,3 +208,38 @@ def checkpoint(ctx: click.Context, as_json: bool) -> None:
             click.echo(f"  not held at {failure}")
     if not published.held_at:
         ctx.exit(3)
+
+
+@command.command("rotate-key")
+@json_option
+@click.pass_context
+def rotate_key_(ctx: click.Context, as_json: bool) -> None:
+    """Sign with a new key from now on; what was signed before stays valid.
+
+    Stop what writes to the ledger first: daemon, webserver and servers keep the key that they
+    started with. The key before signs a last checkpoint where it is still there, the new one the
+    next. Whoever verifies needs the public keys of both; their files are named.
+
+    \b
+    promotion audit rotate-key
+    PROMOTION_SIGNING_KEY=/run/secrets/new.key promotion audit rotate-key
+    """
+    from contextlib import suppress
+
+    from promotion_assets.adapters.keys import public_keys, rotate_key
+    from promotion_assets.errors import IntegrityError
+
+    before = workspace(ctx)
+    # Not there any more where it was lost, or the environment has the new one already.
+    with suppress(IntegrityError):
+        before.checkpointer.publish()
+    rotate_key(before.keys, before.environ)
+    opened = workspace(ctx)
+    published = opened.checkpointer.publish()
+    keys = [str(path) for path in public_keys(opened.keys, opened.environ)]
+    if as_json:
+        size, keyid = published.checkpoint.size, opened.signer.public_key.keyid
+        say_json({"keyid": keyid, "public_keys": keys, "checkpoint": size})
+        return
+    click.echo(f"entries are signed with key {opened.signer.public_key.keyid[:16]} from now on")
+    click.echo(f"  for who verifies: {', '.join(keys)}")

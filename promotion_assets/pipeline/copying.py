@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_assets.adapters.copy_process import open_target
-from promotion_assets.adapters.keys import PUBLIC_NAME, load_public
 from promotion_assets.adapters.registry_copy import MlflowCopySource
 from promotion_assets.audit.bundle import export_bundle
 from promotion_assets.audit.copy_proof import verify_proof, write_proof
@@ -150,8 +149,7 @@ class _Courier:
         return packed
 
     def verify(self, plan: CopyPlan, placed: Placed, artifact: Path, attached: Path) -> Proven:
-        public = load_public(self.workspace.keys / PUBLIC_NAME)
-        return verify_proof(plan, placed, artifact, attached, [public])
+        return verify_proof(plan, placed, artifact, attached, self.workspace.trusted_keys)
 
     def _bundle(self, plan: CopyPlan) -> bytes:
         # Kept for all copies on this decision, so that one that goes on sends the same bundle.
@@ -173,6 +171,7 @@ class _Courier:
                 made,
                 self.workspace.clock(),
                 evidence=evidence,
+                trusted=self.workspace.trusted_keys,
             )
             write_bytes(kept, made.read_bytes())
         return kept.read_bytes()

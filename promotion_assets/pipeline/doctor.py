@@ -246,7 +246,9 @@ def _ledger(workspace: Workspace) -> Iterator[Finding]:
     # Before the ledger's head: one that grows meanwhile is not taken for a shorter one.
     longest = _longest_checkpoint(workspace)
     head = workspace.ledger.head()
-    yield Finding("ledger", "ok", f"{head.size} entries; signed by the key in {workspace.keys}")
+    earlier = len(workspace.trusted_keys) - 1
+    keys = f"the key in {workspace.keys}" + (f", and {earlier} before it" if earlier else "")
+    yield Finding("ledger", "ok", f"{head.size} entries; signed by {keys}")
     if longest > head.size:
         yield Finding(
             "ledger",

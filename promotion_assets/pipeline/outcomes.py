@@ -160,13 +160,14 @@ def _times(column: Any, name: str, uri: str) -> list[datetime | None]:
         values = pd.to_datetime(
             pd.Series(told), utc=True, unit="s" if numbers else None, format=form
         )
+        # Within, as pandas knows years that datetime does not.
+        return [None if pd.isna(value) else value.to_pydatetime() for value in values]
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"importing outcomes from {without_credentials(uri)}",
             f"column {name!r} holds what is no time ({str(error).splitlines()[0][:120]})",
             "write times as ISO 8601, or as seconds since 1970",
         ) from error
-    return [None if pd.isna(value) else value.to_pydatetime() for value in values]
 
 
 def _moment(time_us: Any) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from promotion_assets.adapters.keys import public_keys
 from promotion_assets.adapters.mlflow_registry import MlflowRegistry
 from promotion_assets.adapters.served_model import Trust
-from promotion_assets.adapters.serving_sources import LedgerPlans, StoredModels, public_keys
+from promotion_assets.adapters.serving_sources import LedgerPlans, StoredModels
 from promotion_assets.adapters.shadow_process import start_shadow
 from promotion_assets.adapters.tracing import request_tracer
 from promotion_assets.gates.artifact import ArtifactSettings, allowed

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from promotion_assets.adapters.checkpoint_s3 import open_s3_place
-from promotion_assets.adapters.keys import load_signer
+from promotion_assets.adapters.keys import load_public, load_signer, public_keys
 from promotion_assets.adapters.ledger_store import open_ledger
 from promotion_assets.adapters.private_files import make_private_folder
 from promotion_assets.adapters.tracing import start_tracing
@@ -165,7 +165,8 @@ class Workspace:
     def ledger(self) -> Ledger:
         """The ledger, migrated to this release's form."""
         self.make_home()
-        return open_ledger(self.database_url, self.signer, self.clock)
+        signer = self.signer
+        return open_ledger(self.database_url, signer, self.clock, trusted=self.trusted_keys)
 
     def make_home(self) -> None:
         """Make the folder in which state lives, for this user alone, unless it is there.
@@ -186,6 +187,11 @@ class Workspace:
     def signer(self) -> CryptoSigner:
         """The key that signs ledger entries and checkpoints."""
         return load_signer(self.keys, self.environ)
+
+    @property
+    def trusted_keys(self) -> list[SSlibKey]:
+        """The public keys whose entries count: of this signer, and of those before it."""
+        return [load_public(path) for path in public_keys(self.keys, self.environ)]
 
     @property
     def keys(self) -> Path:

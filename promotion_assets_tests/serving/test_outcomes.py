@@ -211,7 +211,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(world: World, tmp_p
         import_outcomes(world, world.log, MODEL, str(path))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("written", ["soon", "03/04/2026", "4"])
+@pytest.mark.parametrize("written", ["soon", "03/04/2026", "4", " 9999-12-31T23:59:59-23:59"])
 def test_a_time_that_is_none_is_refused_by_name(world: World, tmp_path: Path, written: str) -> None:
     """Words, and days that are in March to some and in April to others, end the import at once."""
     path = tmp_path / "paid.parquet"

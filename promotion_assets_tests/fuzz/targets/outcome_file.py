@@ -16,11 +16,12 @@ ROWS = b"request_id,label,observed_at\nr1,1,2026-03-02T08:00:00Z\nr2,0,2026-03-0
 NUMBERS = b"request_id,label,observed_at\n1,1.0,1700000000\n2,0.0,1700000001.5\n"
 # A time past the last one that there is in UTC.
 PAST_THE_END = b"request_id,label\n9999-12-31T23:59:59-23:59,0.0\n"
+YEAR_10000 = b"request_id,label,observed_at\nr3,1, 9999-12-31T23:59:59-23:59\n"
 
 
 def examples() -> list[bytes]:
     """Return times as text and as numbers."""
-    return [ROWS, NUMBERS, PAST_THE_END, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]
+    return [ROWS, NUMBERS, PAST_THE_END, YEAR_10000, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]
 
 
 @contextmanager
