@@ -89,7 +89,8 @@ def champion_again(names: Names, job: Any, when: Schedule) -> dg.ScheduleDefinit
     def _champion_again(
         context: dg.ScheduleEvaluationContext, platform: Platform
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        champions = platform.open().ledger.state(names.model).champions
+        with platform.opened() as workspace:
+            champions = workspace.ledger.state(names.model).champions
         if not champions:
             return dg.SkipReason(f"{names.model} has no champion")
         versions = sorted(set(champions.values()))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import dagster as dg
 
@@ -74,9 +75,9 @@ def notifications_sensor(*, interval_seconds: int = 10) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            notifier = Notifier(platform.open())
-            done = notifier.deliver(_while_time())
-            found = overview(notifier)
+            with platform.opened() as workspace, closing(Notifier(workspace)) as notifier:
+                done = notifier.deliver(_while_time())
+                found = overview(notifier)
         except PromotionError as error:
             return dg.SkipReason(str(error))
         passed, said = _judged(found)

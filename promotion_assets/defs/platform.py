@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -48,6 +49,21 @@ class Platform(dg.ConfigurableResource["Platform"]):
             config=Path(self.config) if self.config else None,
             home=Path(self.home) if self.home else None,
         )
+
+    @contextmanager
+    def opened(self) -> Iterator[Workspace]:
+        """Open the workspace for one look and close it: a code server looks for months.
+
+        What is not closed waits for the garbage collector, which comes ever more seldom in a
+        process that keeps much.
+        """
+        with closing(self.open()) as workspace:
+            yield workspace
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close what the run has opened."""
+        if self._workspace is not None:
+            self._workspace.close()
 
     @property
     def workspace(self) -> Workspace:

@@ -89,20 +89,20 @@ def reviews_sensor(
         requests: list[dg.RunRequest] = []
         said: list[str] = []
         approved: dict[str, list[str]] = {}
-        workspace = platform.open()
-        for model, names in by_model.items():
-            try:
-                kept = keep_requests(workspace, model)
-            except Unreachable as error:
-                return dg.SkipReason(str(error))
-            except PromotionError as error:
-                said.append(f"{model}: {error}")
-                continue
-            said += [f"{model}: {problem}" for problem in kept.problems]
-            found = _promotions(workspace, names, jobs[model], kept)
-            requests += found
-            if found:
-                approved[model] = [r.partition_key for r in found if r.partition_key]
+        with platform.opened() as workspace:
+            for model, names in by_model.items():
+                try:
+                    kept = keep_requests(workspace, model)
+                except Unreachable as error:
+                    return dg.SkipReason(str(error))
+                except PromotionError as error:
+                    said.append(f"{model}: {error}")
+                    continue
+                said += [f"{model}: {problem}" for problem in kept.problems]
+                found = _promotions(workspace, names, jobs[model], kept)
+                requests += found
+                if found:
+                    approved[model] = [r.partition_key for r in found if r.partition_key]
         waiting = "; ".join(said) or "no review has reached its quorum"
         return dg.SensorResult(
             run_requests=requests,

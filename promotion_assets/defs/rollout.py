@@ -88,21 +88,21 @@ def rollouts_sensor(
     def _rollouts(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.SensorResult | dg.SkipReason:
-        workspace = platform.open()
         requests: list[dg.RunRequest] = []
         said: list[str] = []
-        for model, names in by_model.items():
-            try:
-                ticked = _tick_all(workspace, names)
-            except Unreachable as error:
-                # One model's registry or data that is away does not stop the others.
-                said.append(f"{model}: shares stay as they are: {error}")
-                continue
-            except PromotionError as error:
-                said.append(f"{model}: {error}")
-                continue
-            said += [f"{model}: {each.sentence()}" for each in ticked]
-            requests += [_request(workspace, model, each, jobs[model]) for each in ticked]
+        with platform.opened() as workspace:
+            for model, names in by_model.items():
+                try:
+                    ticked = _tick_all(workspace, names)
+                except Unreachable as error:
+                    # One model's registry or data that is away does not stop the others.
+                    said.append(f"{model}: shares stay as they are: {error}")
+                    continue
+                except PromotionError as error:
+                    said.append(f"{model}: {error}")
+                    continue
+                said += [f"{model}: {each.sentence()}" for each in ticked]
+                requests += [_request(workspace, model, each, jobs[model]) for each in ticked]
         context.log.info("; ".join(said) or "nothing is rolling out")
         return dg.SensorResult(
             run_requests=requests,

@@ -1,6 +1,7 @@
 """Sensors that ask for evaluations: of new versions, and of what is judged by old inputs."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import dagster as dg
@@ -54,18 +55,17 @@ def new_versions(
     ) -> dg.SensorResult | dg.SkipReason:
         seen = Watch.parse(context.cursor)
         try:
-            workspace = platform.open()
-            hints = Hints(workspace)
-            if not hints.waiting and not seen.is_due(workspace.clock(), look_seconds):
-                return dg.SensorResult(skip_reason=seen.sentence(), cursor=context.cursor)
-            found, seen = look_for_versions(
-                workspace,
-                list(by_model),
-                seen,
-                evaluations_of(context.instance),
-                most=MOST_RUNS_A_TICK,
-            )
-            hints.take()
+            with platform.opened() as workspace, closing(Hints(workspace)) as hints:
+                if not hints.waiting and not seen.is_due(workspace.clock(), look_seconds):
+                    return dg.SensorResult(skip_reason=seen.sentence(), cursor=context.cursor)
+                found, seen = look_for_versions(
+                    workspace,
+                    list(by_model),
+                    seen,
+                    evaluations_of(context.instance),
+                    most=MOST_RUNS_A_TICK,
+                )
+                hints.take()
         except Unreachable as error:
             return dg.SkipReason(f"{error}")
         return requested(found, by_model, cursor=seen.dump(), otherwise=seen.sentence())
@@ -99,13 +99,14 @@ def changed_inputs(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            found, sources, seen = look_for_changes(
-                platform.open(),
-                list(by_model),
-                Changes.parse(context.cursor),
-                evaluations_of(context.instance),
-                most=MOST_RUNS_A_TICK,
-            )
+            with platform.opened() as workspace:
+                found, sources, seen = look_for_changes(
+                    workspace,
+                    list(by_model),
+                    Changes.parse(context.cursor),
+                    evaluations_of(context.instance),
+                    most=MOST_RUNS_A_TICK,
+                )
         except Unreachable as error:
             return dg.SkipReason(f"{error}")
         asked = requested(found, by_model, cursor=seen.dump(), otherwise="nothing has changed")

@@ -97,26 +97,26 @@ def shadows_sensor(
     def _shadows(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.SensorResult | dg.SkipReason:
-        workspace = platform.open()
         requests: list[dg.RunRequest] = []
         said: list[str] = []
         partitions: dict[str, list[str]] = {}
-        for model in by_model:
-            try:
-                changed = keep_shadows(workspace, model)
-                if changed:
-                    workspace.checkpointer.publish()
-                said += [f"{model}: {what}" for what in changed]
-                versions = sorted({v for _, v in running_shadows(workspace, model)})
-            except Unreachable as error:
-                return dg.SkipReason(str(error))
-            except PromotionError as error:
-                said.append(f"{model}: {error}")
-                continue
-            asked = [_request(workspace, model, v, jobs[model]) for v in versions]
-            requests += asked
-            if asked:
-                partitions[model] = versions
+        with platform.opened() as workspace:
+            for model in by_model:
+                try:
+                    changed = keep_shadows(workspace, model)
+                    if changed:
+                        workspace.checkpointer.publish()
+                    said += [f"{model}: {what}" for what in changed]
+                    versions = sorted({v for _, v in running_shadows(workspace, model)})
+                except Unreachable as error:
+                    return dg.SkipReason(str(error))
+                except PromotionError as error:
+                    said.append(f"{model}: {error}")
+                    continue
+                asked = [_request(workspace, model, v, jobs[model]) for v in versions]
+                requests += asked
+                if asked:
+                    partitions[model] = versions
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else ("; ".join(said) or "no shadow runs")[:1000],

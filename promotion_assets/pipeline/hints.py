@@ -39,6 +39,12 @@ class Hints:
             self._heard.take(self.waiting, now)
             self._heard.prune(now - KEPT)
 
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        opened = vars(self).get("_heard")
+        if opened is not None:
+            opened.close()
+
     @cached_property
     def _heard(self) -> DatabaseHeard:
         return open_heard(self._workspace.database_url)

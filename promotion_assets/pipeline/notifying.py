@@ -48,6 +48,12 @@ class Notifier:
         """The outbox, in the ledger's database."""
         return open_outbox(self.workspace.database_url)
 
+    def close(self) -> None:
+        """Close the outbox, if it was opened."""
+        opened = vars(self).get("outbox")
+        if opened is not None:
+            opened.close()
+
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return everybody who is told: by the policy, by command, and the environment's Slack.
 

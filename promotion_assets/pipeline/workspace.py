@@ -168,6 +168,12 @@ class Workspace:
         signer = self.signer
         return open_ledger(self.database_url, signer, self.clock, trusted=self.trusted_keys)
 
+    def close(self) -> None:
+        """Close the ledger, if it was opened."""
+        opened = vars(self).get("ledger")
+        if opened is not None:
+            opened.close()
+
     def make_home(self) -> None:
         """Make the folder in which state lives, for this user alone, unless it is there.
 
