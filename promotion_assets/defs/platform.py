@@ -60,11 +60,6 @@ class Platform(dg.ConfigurableResource["Platform"]):
         with closing(self.open()) as workspace:
             yield workspace
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close what the run has opened."""
-        if self._workspace is not None:
-            self._workspace.close()
-
     @property
     def workspace(self) -> Workspace:
         """The workspace of this run."""
