@@ -288,8 +288,20 @@ class EventLog:
             raise StorageUnreachable(
                 f"{doing} the event log {self.name}",
                 said,
-                f"check {VARIABLE}, the disk's free space, and that the database runs",
+                self._remedy(said),
             ) from error
+
+    def _remedy(self, said: str) -> str:
+        if "not a database" in said or "malformed" in said:
+            return (
+                "move the file away and keep it: a new one is made, and shadows and rollouts count "
+                "from then on"
+            )
+        if "readonly" in said or "unable to open" in said:
+            return (
+                "make the file and its folder writable for this user, which reading needs as well"
+            )
+        return f"check {VARIABLE}, the disk's free space, and that the database runs"
 
 
 def _between(

@@ -129,6 +129,7 @@ def test_an_event_log_that_does_not_answer_is_an_item_and_not_silence(
     assert item["urgency"] == "broken"
     assert "event log" in item["what"]
     assert "not a database" in item["what"]
+    assert "move the file away" in item["next_step"]
     assert {lane["per_second"] for lane in found["lanes"]} == {None}
     assert "broken" in home.run("top").output
 
