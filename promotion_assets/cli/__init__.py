@@ -78,6 +78,14 @@ def _run() -> int:
         return 3
     except Exception as error:
         _trace()
+        strange = next((word for word in sys.argv if not _is_text(word)), None)
+        if strange is not None:
+            say_problem(
+                _doing(),
+                f"{ascii(strange)[:80]} is not in UTF-8, and records are; nothing was recorded",
+                "set the terminal to UTF-8 (LC_ALL=C.UTF-8), and type it again",
+            )
+            return 2
         say_problem(
             _doing(),
             f"this is a defect of the platform: {type(error).__name__}: {error}",
@@ -85,6 +93,14 @@ def _run() -> int:
             "`promotion status` and `promotion audit verify` say what was recorded",
         )
         return 1
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _doing() -> str:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from promotion_assets import cli
+from promotion_assets.canonical import canonical_json
 from promotion_assets.cli import status
 
 
@@ -44,6 +45,24 @@ def test_a_defect_is_called_one(
     assert "a defect of the platform: KeyError: 'champion'" in said
     assert "--debug" in said
     assert "Traceback" not in said
+
+
+def test_words_in_another_encoding_are_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reason from a Latin-1 terminal cannot be recorded, and that is no defect."""
+    reason = b"caf\xe9".decode("utf-8", "surrogateescape")
+
+    def recording(reason: str) -> None:
+        canonical_json({"reason": reason})
+
+    command = click.Command("status", callback=recording, params=[click.Argument(["reason"])])
+    monkeypatch.setattr(status, "command", command)
+    monkeypatch.setattr(sys, "argv", ["promotion", "status", reason])
+    assert cli._run() == 2
+    said = capsys.readouterr().err
+    assert "'caf\\udce9' is not in UTF-8" in said
+    assert "LC_ALL=C.UTF-8" in said
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
