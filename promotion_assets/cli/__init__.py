@@ -105,7 +105,7 @@ def _is_text(word: str) -> bool:
 
 def _doing() -> str:
     # Values of options may be secrets, so only the words of the command are said.
-    words = [word for word in sys.argv[1:3] if not word.startswith("-")]
+    words = [word for word in sys.argv[1:3] if not word.startswith("-") and _is_text(word)]
     return f"running `promotion {' '.join(words)}`"
 
 
