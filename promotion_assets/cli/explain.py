@@ -38,8 +38,8 @@ def command(
         say_json(found) if as_json else click.echo(render(found))
         return
     moment = _moment(at or "", ctx)
-    if model not in opened.policy.models and not opened.ledger.state(model).versions():
-        opened.policy_of(model)
+    if not opened.ledger.state(model).versions():
+        opened.check_model(model)
     found = explain_at(opened.ledger, model, moment)
     say_json(found) if as_json else click.echo(render_at(found))
 
