@@ -129,10 +129,11 @@ def test_an_attestation_of_another_installation_is_refused(
     judged: Judged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the source's public key that verifies at the target, and no other."""
-    from promotion_assets.pipeline import copying
+    from promotion_assets.pipeline.workspace import Workspace
     from promotion_assets_tests.ledgers import SIGNER
 
-    monkeypatch.setattr(copying, "load_public", lambda _: SIGNER.public_key)
+    strangers = property(lambda _: [SIGNER.public_key])
+    monkeypatch.setattr(Workspace, "trusted_keys", strangers)
     with pytest.raises(IntegrityError, match="no trusted key"):
         send(judged, "stranger")
     assert recorded(judged, "stranger") == 0
