@@ -7,14 +7,21 @@ compared with it and merged with each other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 
 from promotion_assets.evaluation.feature_counting import feature_like, new_feature
-from promotion_assets.evaluation.profile import FeatureProfile
+from promotion_assets.evaluation.profile import CategoricalFeature, FeatureProfile, NumericFeature
 from promotion_assets.evaluation.profile_files import profile_parquet
 from promotion_assets.evaluation.profile_merge import merge
 
 __all__ = ["merge", "profile_frame", "profile_parquet"]
+
+THREADS = 2
+# Values; fewer are counted before threads have begun.
+WORTH_A_THREAD = 1_000_000
 
 
 def profile_frame(
@@ -40,9 +47,16 @@ def profile_frame(
             for name in frame.columns
         )
     else:
-        features = tuple(
-            feature_like(frame[reference.name], reference)
-            for reference in edges_from.features
-            if reference.name in frame.columns
-        )
+        features = _like([f for f in edges_from.features if f.name in frame.columns], frame)
     return FeatureProfile(rows=len(frame), features=features)
+
+
+def _like(
+    references: Sequence[NumericFeature | CategoricalFeature], frame: pd.DataFrame
+) -> tuple[NumericFeature | CategoricalFeature, ...]:
+    """Count each column into its reference's bins; numpy counts without the interpreter's lock."""
+    columns = [frame[reference.name] for reference in references]
+    if len(frame) * len(columns) < WORTH_A_THREAD:
+        return tuple(map(feature_like, columns, references))
+    with ThreadPoolExecutor(THREADS) as pool:
+        return tuple(pool.map(feature_like, columns, references))

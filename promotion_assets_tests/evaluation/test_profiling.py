@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion_assets.errors import UsageError
+from promotion_assets.evaluation import profiling
 from promotion_assets.evaluation.profile import NumericFeature
 from promotion_assets.evaluation.profiling import merge, profile_frame
 from promotion_assets_tests.evaluation.profiles import categorical, numeric, one, without_sums
@@ -185,6 +186,17 @@ def test_features_follow_the_reference() -> None:
     profile = profile_frame(pd.DataFrame({"c": [1], "b": [2]}), edges_from=reference)
     assert [feature.name for feature in profile.features] == ["b"]
     assert profile.feature("a") is None
+
+
+def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns that are counted side by side have the profiles that they have one by one."""
+    frame = pd.DataFrame({f"x{n}": GENERATOR.normal(size=500) for n in range(9)})
+    frame["word"] = np.where(frame.x0 > 0, "a", "b")
+    frame.loc[::7, "x3"] = np.nan
+    reference = profile_frame(frame.head(100))
+    alone = profile_frame(frame, edges_from=reference)
+    monkeypatch.setattr(profiling, "WORTH_A_THREAD", 0)
+    assert profile_frame(frame, edges_from=reference) == alone
 
 
 def test_memory_order_does_not_show() -> None:
