@@ -218,6 +218,9 @@ def approve_what_waits(home: Home) -> list[str]:
         if state.rolling:
             return []
         for version in state.in_stage(Stage.STAGING, "default"):
+            # Nobody votes before there is a request: nothing would ever come of that vote.
+            if ("default", version) not in state.requests:
+                continue
             evaluator = Evaluator(opened, MODEL)
             asked = Request(model=MODEL, version=version, to=Stage.PRODUCTION, actor="ana")
             with suppress(PromotionError):
