@@ -1,12 +1,14 @@
 """The key that signs the ledger: a file of this user alone, or the environment.
 
 Beside it stand the public keys that count: ``ledger.pub`` of the key that signs, and one
-``ledger-KEYID.pub`` of each that has signed before it and was replaced by :func:`rotate_key`.
+``ledger-KEYID.pub`` of each that has signed before it and was replaced by :func:`rotate_key`. The
+latter says in a line above its PEM, which readers of PEM pass over, up to which entry it counts.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from promotion_assets.adapters.private_files import FILE_MODE, OTHERS, make_private_folder
+from promotion_assets.audit.entries import UNTIL
 from promotion_assets.errors import IntegrityError, StorageUnreachable, UsageError
 
 PRIVATE_NAME = "ledger.key"
@@ -27,6 +30,7 @@ TRUSTED = "PROMOTION_TRUSTED_KEYS"
 EARLIER = "ledger-*.pub"
 PUBLIC_MODE = 0o644
 ROTATE = "promotion audit rotate-key"
+_LAST = re.compile(rb"^It counts up to entry (\d+)\.$", re.MULTILINE)
 
 
 def load_signer(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
@@ -44,26 +48,36 @@ def load_signer(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
     """
     with _told(folder):
         make_private_folder(folder)
-        private = _load_private(folder, environ)
         public = folder / PUBLIC_NAME
         if not public.exists():
+            private = _load_private(folder, environ)
             _write_public(public, private.public_key())
-        elif load_public(public).keyid != _keyid(private):
+            return CryptoSigner(private)
+        known = load_public(public)
+        found = _held(folder, environ)
+        if found is None or _keyid(found) != known.keyid:
+            what = "there is no key" if found is None else "it is another key"
             raise IntegrityError(
                 f"load the signing key below {folder}",
-                f"it is another key than the one that has signed so far, {PUBLIC_NAME}; entries of "
-                "both would not verify together",
-                f"put back the key that was there; to go over to a new one, run `{ROTATE}`",
+                f"{what}, and {known.keyid[:12]} has signed so far ({PUBLIC_NAME})",
+                f"put that key back, in {PRIVATE_NAME} or {VARIABLE}; where it is gone, or to go "
+                f"over to a new one, run `{ROTATE}`",
             )
-    return CryptoSigner(private)
+    return CryptoSigner(found)
 
 
-def rotate_key(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
-    """Go over to a new signing key, and keep the public key of the one before; return the new one.
+def rotate_key(folder: Path, environ: Mapping[str, str], entries: int) -> CryptoSigner:
+    """Go over to a new signing key; the one before counts for what it has signed, and no longer.
 
     The new key is ``PROMOTION_SIGNING_KEY`` where the environment has it, else one is made in
     place of ``ledger.key``, whose content is gone then. What stopped half way is finished by the
     next call.
+
+    Args:
+        entries: how many the ledger has; whoever still has the old key can sign none after them.
+
+    Returns:
+        The new key.
 
     Raises:
         UsageError: if there is no key to replace, or the environment still has the old one.
@@ -76,15 +90,16 @@ def rotate_key(folder: Path, environ: Mapping[str, str]) -> CryptoSigner:
         raise UsageError(doing, "nothing was signed yet", "go on: the first command makes a key")
     with _told(folder):
         old = load_public(public)
-        _replace(folder / f"ledger-{old.keyid[:16]}.pub", public.read_bytes(), PUBLIC_MODE)
-        new = _load_private(folder, environ)
-        if _keyid(new) == old.keyid:
-            if environ.get(VARIABLE, "").strip():
-                raise UsageError(
-                    doing,
-                    f"{VARIABLE} still holds the old key",
-                    "set it to the new one, made with `openssl genpkey -algorithm ed25519`",
-                )
+        new = _held(folder, environ)
+        if new is not None and _keyid(new) == old.keyid and environ.get(VARIABLE, "").strip():
+            raise UsageError(
+                doing,
+                f"{VARIABLE} still holds the old key",
+                "set it to the new one, made with `openssl genpkey -algorithm ed25519`",
+            )
+        said = f"It counts up to entry {entries}.\n".encode()
+        _replace(folder / _earlier(old), said + public.read_bytes(), PUBLIC_MODE)
+        if new is None or _keyid(new) == old.keyid:
             new = Ed25519PrivateKey.generate()
             _replace(folder / PRIVATE_NAME, _private_pem(new), FILE_MODE)
         _write_public(public, new.public_key())
@@ -99,18 +114,23 @@ def public_keys(folder: Path, environ: Mapping[str, str]) -> list[Path]:
     """
     named = [Path(path) for path in environ.get(TRUSTED, "").split(":") if path]
     own = folder / PUBLIC_NAME
-    mine = [own] if own.exists() or not named else []
-    return [*mine, *sorted(folder.glob(EARLIER)), *named]
+    if not own.exists() and named:
+        return named
+    # One that signs, again or still after a rotation that stopped half way, has no end.
+    current = _earlier(load_public(own)) if own.exists() else ""
+    earlier = [path for path in sorted(folder.glob(EARLIER)) if path.name != current]
+    return [own, *earlier, *named]
 
 
 def load_public(path: Path) -> SSlibKey:
-    """Return the public key in ``path``, a PEM.
+    """Return the public key in ``path``, a PEM, with the end that a line above it sets.
 
     Raises:
         UsageError: if it is no Ed25519 public key in PEM, or cannot be read.
     """
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
+        content = path.read_bytes()
+        key = serialization.load_pem_public_key(content)
         if not isinstance(key, Ed25519PublicKey):
             raise ValueError("it is a key of another algorithm")
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
@@ -119,7 +139,11 @@ def load_public(path: Path) -> SSlibKey:
             "there is no such file" if isinstance(error, FileNotFoundError) else str(error),
             f"name the file {PUBLIC_NAME} of the installation that signed, an Ed25519 PEM",
         ) from error
-    return SSlibKey.from_crypto(key)
+    found = SSlibKey.from_crypto(key)
+    last = _LAST.search(content)
+    if last is not None:
+        found.unrecognized_fields[UNTIL] = int(last[1])
+    return found
 
 
 def public_pem(key: Ed25519PublicKey) -> bytes:
@@ -148,6 +172,17 @@ def _load_private(folder: Path, environ: Mapping[str, str]) -> Ed25519PrivateKey
         # A value of one line, as CI systems keep it, has its line ends escaped.
         return _private(given.replace("\\n", "\n").encode(), VARIABLE)
     return _private_file(Path(given) if given else folder / PRIVATE_NAME, given)
+
+
+def _held(folder: Path, environ: Mapping[str, str]) -> Ed25519PrivateKey | None:
+    """Return the private key that is there; none is made."""
+    if not environ.get(VARIABLE, "").strip() and not (folder / PRIVATE_NAME).exists():
+        return None
+    return _load_private(folder, environ)
+
+
+def _earlier(key: SSlibKey) -> str:
+    return f"ledger-{key.keyid[:16]}.pub"
 
 
 def _keyid(key: Ed25519PrivateKey) -> str:

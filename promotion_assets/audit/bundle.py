@@ -24,7 +24,7 @@ from securesystemslib.signer import Key, SSlibKey
 from promotion_assets.audit.answers import answers_of, context_of, tally_of
 from promotion_assets.audit.bundle_page import render_page
 from promotion_assets.audit.checkpoint import Published
-from promotion_assets.audit.entries import Entry, Signer, recorded_of
+from promotion_assets.audit.entries import UNTIL, Entry, Signer, last_of, recorded_of
 from promotion_assets.audit.explain import concerns, explain_history
 from promotion_assets.audit.ledger import Ledger
 from promotion_assets.audit.merkle import inclusion_proof, leaf_hash
@@ -163,7 +163,7 @@ def _signed(manifest: Mapping[str, Any], signer: Signer) -> dict[str, bytes]:
 
 
 def _keys(own: Key, trusted: Sequence[SSlibKey]) -> dict[str, Any]:
-    earlier = [_key(key) for key in trusted if key.keyid != own.keyid]
+    earlier = [{**_key(key), UNTIL: last_of(key)} for key in trusted if key.keyid != own.keyid]
     return {**_key(own), "earlier": earlier} if earlier else _key(own)
 
 

@@ -18,7 +18,7 @@ from securesystemslib.signer import SSlibKey
 from promotion_assets.audit.answers import Context, recompute, recompute_tally
 from promotion_assets.audit.bundle import FORMAT, MANIFEST, MANIFEST_TYPE, SIGNED
 from promotion_assets.audit.checkpoint import Checkpoint, read_checkpoint
-from promotion_assets.audit.entries import Entry, recorded_of, verify_signature
+from promotion_assets.audit.entries import UNTIL, Entry, recorded_of, verify_signature
 from promotion_assets.audit.explain import explain_history
 from promotion_assets.audit.merkle import leaf_hash, verify_inclusion
 from promotion_assets.audit.shadow_words import shadow_problems
@@ -126,7 +126,13 @@ def _read(path: Path) -> dict[str, bytes]:
 def _own_keys(files: Mapping[str, bytes]) -> list[SSlibKey]:
     said = json.loads(files["key.json"])
     return [
-        SSlibKey(key["keyid"], "ed25519", "ed25519", {"public": key["public"]})
+        SSlibKey(
+            key["keyid"],
+            "ed25519",
+            "ed25519",
+            {"public": key["public"]},
+            {UNTIL: key.get(UNTIL)},
+        )
         for key in (said, *said.get("earlier", ()))
     ]
 

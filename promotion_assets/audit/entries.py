@@ -153,12 +153,33 @@ def keyid_of(envelope: bytes) -> str:
         return ""
 
 
+UNTIL = "until"
+
+
+def last_of(key: SSlibKey) -> int | None:
+    """Return the last entry that counts under a key that was replaced; ``None`` if it was not."""
+    until = key.unrecognized_fields.get(UNTIL)
+    return int(until) if until is not None else None
+
+
+def counts_at(key: SSlibKey, sequence: int) -> bool:
+    """Whether ``key`` had not been replaced when entry ``sequence`` was signed."""
+    last = last_of(key)
+    return last is None or sequence <= last
+
+
 def verify_signature(envelope: bytes, key: SSlibKey, sequence: int) -> None:
-    """Check that ``key`` signed the envelope.
+    """Check that ``key`` signed the envelope, and before it was replaced.
 
     Raises:
         IntegrityError: if it did not.
     """
+    if not counts_at(key, sequence):
+        raise IntegrityError(
+            f"verify entry {sequence} of the ledger",
+            f"it is signed by key {key.keyid[:12]}, which was replaced after entry {last_of(key)}",
+            "find out who still has that key; somebody may have forged it",
+        )
     try:
         Envelope.from_dict(json.loads(envelope)).verify([key], 1)
     except (*_NOT_OF_THE_FORM, KeyError, AttributeError, VerificationError) as error:

@@ -17,7 +17,9 @@ from promotion_assets.audit.checkpoint import ORIGIN, Checkpoint, read_checkpoin
 from promotion_assets.audit.entries import (
     FIRST_PREVIOUS,
     Entry,
+    counts_at,
     keyid_of,
+    last_of,
     read_statement,
     verify_signature,
 )
@@ -206,6 +208,10 @@ def _check_signature(entry: Entry, walk: Walk) -> Iterator[Problem]:
     key = walk.keys.get(keyid_of(entry.envelope))
     if key is None:
         yield Problem("forged", entry.sequence, "it is signed by a key that is not trusted")
+        return
+    if not counts_at(key, entry.sequence):
+        what = f"it is signed by a key that was replaced after entry {last_of(key)}"
+        yield Problem("forged", entry.sequence, what)
         return
     try:
         verify_signature(entry.envelope, key, entry.sequence)

@@ -214,7 +214,7 @@ def checkpoint(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def rotate_key_(ctx: click.Context, as_json: bool) -> None:
-    """Sign with a new key from now on; what was signed before stays valid.
+    """Sign with a new key from now on; the one before counts for what it has signed so far.
 
     Stop what writes to the ledger first: daemon, webserver and servers keep the key that they
     started with. The key before signs a last checkpoint where it is still there, the new one the
@@ -227,19 +227,24 @@ def rotate_key_(ctx: click.Context, as_json: bool) -> None:
     from contextlib import suppress
 
     from promotion_assets.adapters.keys import public_keys, rotate_key
+    from promotion_assets.adapters.ledger_store import open_entries
     from promotion_assets.errors import IntegrityError
 
     before = workspace(ctx)
     # Not there any more where it was lost, or the environment has the new one already.
     with suppress(IntegrityError):
         before.checkpointer.publish()
-    rotate_key(before.keys, before.environ)
+    entries = open_entries(before.database_url).head().size
+    rotate_key(before.keys, before.environ, entries)
     opened = workspace(ctx)
     published = opened.checkpointer.publish()
+    keyid = opened.signer.public_key.keyid
     keys = [str(path) for path in public_keys(opened.keys, opened.environ)]
     if as_json:
-        size, keyid = published.checkpoint.size, opened.signer.public_key.keyid
-        say_json({"keyid": keyid, "public_keys": keys, "checkpoint": size})
+        size = published.checkpoint.size
+        say_json(
+            {"keyid": keyid, "from_entry": entries + 1, "public_keys": keys, "checkpoint": size}
+        )
         return
-    click.echo(f"entries are signed with key {opened.signer.public_key.keyid[:16]} from now on")
-    click.echo(f"  for who verifies: {', '.join(keys)}")
+    click.echo(f"key {keyid[:16]} signs from entry {entries + 1} on; the one before ends there")
+    click.echo(f"  for whoever verifies: {', '.join(keys)}")

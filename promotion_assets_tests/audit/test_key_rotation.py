@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from promotion_assets.adapters import keys as module
 from promotion_assets.adapters.keys import load_public, load_signer, public_keys, rotate_key
+from promotion_assets.audit.checkpoint import Checkpointer, FilePlace
+from promotion_assets.audit.entries import last_of
 from promotion_assets.errors import IntegrityError, UsageError
 from promotion_assets_tests.audit.test_keys import pem
 from promotion_assets_tests.cli.homes import Home, home
-from promotion_assets_tests.ledgers import MODEL
+from promotion_assets_tests.ledgers import MODEL, SIGNER
 
 __all__ = ["home"]
 
@@ -31,7 +33,7 @@ def test_the_key_before_counts_and_its_private_half_is_gone(tmp_path: Path) -> N
     ids = [load_signer(tmp_path, {}).public_key.keyid]
     for _ in range(2):
         private = (tmp_path / "ledger.key").read_bytes()
-        ids.append(rotate_key(tmp_path, {}).public_key.keyid)
+        ids.append(rotate_key(tmp_path, {}, 7).public_key.keyid)
         assert load_signer(tmp_path, {}).public_key.keyid == ids[-1]
         assert all(private not in path.read_bytes() for path in tmp_path.iterdir())
     assert keyids(tmp_path)[0] == ids[-1]
@@ -56,26 +58,29 @@ def test_a_rotation_that_stops_half_way_is_finished_by_the_next(
 
     monkeypatch.setattr(module, "_replace", stopping)
     with pytest.raises(KeyboardInterrupt):
-        rotate_key(tmp_path, {})
+        rotate_key(tmp_path, {}, 7)
     monkeypatch.undo()
     assert old in keyids(tmp_path)
-    new = rotate_key(tmp_path, {}).public_key.keyid
+    new = rotate_key(tmp_path, {}, 7).public_key.keyid
     assert load_signer(tmp_path, {}).public_key.keyid == new
     assert new != old
     assert old in keyids(tmp_path)
 
 
 def test_a_key_that_is_put_in_place_of_another_is_refused(tmp_path: Path) -> None:
-    """By hand or by a lost file: entries of two keys would not verify, so the way is named."""
+    """By hand, or where a process lacks the environment's: the way back is named, none is made."""
     old = load_signer(tmp_path, {}).public_key.keyid
-    (tmp_path / "ledger.key").unlink()
-    for _ in range(2):
-        with pytest.raises(IntegrityError, match="another key than the one that has signed") as no:
-            load_signer(tmp_path, {})
-        assert "promotion audit rotate-key" in no.value.next_step
-    with pytest.raises(IntegrityError, match="another key"):
+    with pytest.raises(IntegrityError, match="it is another key, and") as no:
         load_signer(tmp_path, {VARIABLE: pem(Ed25519PrivateKey.generate())})
+    assert "promotion audit rotate-key" in no.value.next_step
+    (tmp_path / "ledger.key").unlink()
+    with pytest.raises(IntegrityError, match="there is no key, and") as no:
+        load_signer(tmp_path, {})
+    assert VARIABLE in no.value.next_step
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.pub"]
     assert load_public(tmp_path / "ledger.pub").keyid == old
+    new = rotate_key(tmp_path, {}, 7).public_key.keyid
+    assert load_signer(tmp_path, {}).public_key.keyid == new != old
 
 
 def test_a_key_from_the_environment_is_rotated_by_setting_another(tmp_path: Path) -> None:
@@ -83,9 +88,9 @@ def test_a_key_from_the_environment_is_rotated_by_setting_another(tmp_path: Path
     old, new = ({VARIABLE: pem(Ed25519PrivateKey.generate())} for _ in range(2))
     before = load_signer(tmp_path, old).public_key.keyid
     with pytest.raises(UsageError, match="still holds the old key"):
-        rotate_key(tmp_path, old)
+        rotate_key(tmp_path, old, 7)
     assert load_signer(tmp_path, old).public_key.keyid == before
-    after = rotate_key(tmp_path, new).public_key.keyid
+    after = rotate_key(tmp_path, new, 7).public_key.keyid
     assert load_signer(tmp_path, new).public_key.keyid == after
     assert keyids(tmp_path)[0] == after
     assert before in keyids(tmp_path)
@@ -95,7 +100,7 @@ def test_a_key_from_the_environment_is_rotated_by_setting_another(tmp_path: Path
 def test_there_must_be_a_key_to_replace(tmp_path: Path) -> None:
     """Before the first entry there is nothing to go over from."""
     with pytest.raises(UsageError, match="nothing was signed yet"):
-        rotate_key(tmp_path, {})
+        rotate_key(tmp_path, {}, 7)
 
 
 def test_the_ledger_goes_on_and_verifies_across_the_change(home: Home) -> None:
@@ -117,6 +122,41 @@ def test_the_ledger_goes_on_and_verifies_across_the_change(home: Home) -> None:
         assert "signed by a key that is not trusted" in alone.output
     assert keyids(folder) == [load_public(Path(path)).keyid for path in said["public_keys"]]
     assert "and 1 before it" in home.run("doctor").output
+
+
+def test_whoever_kept_the_key_before_signs_nothing_that_counts(home: Home) -> None:
+    """Neither an entry after its end, nor a checkpoint; what it signed until then stays."""
+    assert home.run("rollout", "tick", MODEL).exit_code == 0
+    begins = json.loads(home.run("audit", "rotate-key", "--json").stdout)["from_entry"]
+    # This test's own ledger still has the key before, as a thief would.
+    (step,) = home.world.steps()
+    home.world.ledger.append([step.model_copy(update={"action": "pause", "reason": "a thief"})])
+    thief = Checkpointer(home.world.ledger, SIGNER, [FilePlace(home.folder / "thief")])
+    thief.publish()
+    found = json.loads(
+        home.run("audit", "verify", "--json", "--checkpoints", str(home.folder / "thief")).stdout
+    )
+    told = {
+        (problem["kind"], problem.get("entry")): problem["what"] for problem in found["problems"]
+    }
+    assert set(told) == {("forged", begins), ("checkpoint", None)}
+    assert f"replaced after entry {begins - 1}" in told["forged", begins]
+    refused = home.run("rollout", "status").exception
+    assert isinstance(refused, IntegrityError)
+    assert f"replaced after entry {begins - 1}" in refused.problem
+
+
+def test_a_key_that_is_taken_back_has_no_end(tmp_path: Path) -> None:
+    """Whatever its file of earlier days says."""
+    one, two = ({VARIABLE: pem(Ed25519PrivateKey.generate())} for _ in range(2))
+    first = load_signer(tmp_path, one).public_key.keyid
+    rotate_key(tmp_path, two, 7)
+    ends = {key.keyid: last_of(key) for key in map(load_public, public_keys(tmp_path, {}))}
+    assert ends[first] == 7
+    rotate_key(tmp_path, one, 9)
+    ends = {key.keyid: last_of(key) for key in map(load_public, public_keys(tmp_path, {}))}
+    assert sorted(ends.values(), key=str) == [9, None]
+    assert ends[first] is None
 
 
 def test_a_bundle_names_the_keys_that_signed_before(home: Home, tmp_path: Path) -> None:
