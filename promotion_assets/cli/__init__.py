@@ -79,10 +79,11 @@ def _run() -> int:
     except Exception as error:
         _trace()
         strange = next((word for word in sys.argv if not _is_text(word)), None)
-        if strange is not None:
+        # What no record can hold is either no JSON or no UTF-8, and both are such errors.
+        if strange is not None and isinstance(error, ValueError):
             say_problem(
                 _doing(),
-                f"{ascii(strange)[:80]} is not in UTF-8, and records are; nothing was recorded",
+                f"{ascii(strange)[:80]} is not in UTF-8, and cannot be recorded",
                 "set the terminal to UTF-8 (LC_ALL=C.UTF-8), and type it again",
             )
             return 2

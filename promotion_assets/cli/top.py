@@ -72,7 +72,7 @@ def _look(ctx: click.Context, models: tuple[str, ...], window: int) -> Glance:
     opened = workspace(ctx)
     for model in models:
         opened.policy_of(model)
-    with closing(opened.ledger), closing(event_log(opened)) as events:
+    with closing(opened), closing(event_log(opened)) as events:
         return glance(opened, events, models, window=timedelta(seconds=window))
 
 
@@ -87,20 +87,22 @@ def _watch(ctx: click.Context, models: tuple[str, ...], every: float, window: in
     from rich.live import Live
     from rich.text import Text
 
-    from promotion_assets.errors import Unreachable
+    from promotion_assets.errors import PromotionError
 
-    shown: RenderableType = Text("looking …")
     screen = console()
+    # What is wrong from the start ends the command.
+    shown = _screen(_look(ctx, models, window), screen.height)
     with Live(shown, console=screen, screen=True, auto_refresh=False) as live:
+        live.refresh()
         try:
             while True:
+                time.sleep(every)
                 try:
                     shown = _screen(_look(ctx, models, window), screen.height)
-                except Unreachable as error:
+                except PromotionError as error:
                     # What was seen last would be taken for what is.
                     shown = Text(str(error), style="red")
                 live.update(shown, refresh=True)
-                time.sleep(every)
         except KeyboardInterrupt:
             return
 

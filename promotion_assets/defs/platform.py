@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import dagster as dg
@@ -50,15 +49,13 @@ class Platform(dg.ConfigurableResource["Platform"]):
             home=Path(self.home) if self.home else None,
         )
 
-    @contextmanager
-    def opened(self) -> Iterator[Workspace]:
+    def opened(self) -> closing[Workspace]:
         """Open the workspace for one look and close it: a code server looks for months.
 
         What is not closed waits for the garbage collector, which comes ever more seldom in a
         process that keeps much.
         """
-        with closing(self.open()) as workspace:
-            yield workspace
+        return closing(self.open())
 
     @property
     def workspace(self) -> Workspace:

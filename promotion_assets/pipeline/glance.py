@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypedDict
 
@@ -93,7 +94,8 @@ def glance(
         lanes += _lanes(state, answers, window)
         attention += _of_reviews(workspace, model)
     if not models:
-        attention += _of_outbox(Notifier(workspace))
+        with closing(Notifier(workspace)) as notifier:
+            attention += _of_outbox(notifier)
     return Glance(
         at=now.isoformat(),
         window_seconds=window.total_seconds(),

@@ -64,6 +64,13 @@ def test_words_in_another_encoding_are_wrong_use(
     assert "'caf\\udce9' is not in UTF-8" in said
     assert "LC_ALL=C.UTF-8" in said
 
+    def broken(reason: str) -> None:
+        raise KeyError("champion")
+
+    command.callback = broken
+    assert cli._run() == 1
+    assert "a defect of the platform: KeyError: 'champion'" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_ctrl_c_is_130(

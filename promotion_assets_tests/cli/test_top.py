@@ -159,7 +159,7 @@ def test_an_unknown_model_is_told_the_nearest(home: Home) -> None:
 
 
 def test_a_terminal_is_kept_up_to_date_until_ctrl_c(tmp_path: Path) -> None:
-    """What happens while somebody watches comes onto the screen; Ctrl-C ends it in peace."""
+    """What happens meanwhile comes onto the screen, a broken policy too; Ctrl-C ends in peace."""
     made = make_home(tmp_path)
     try:
         with promotion(made.folder, "top", "--every", "0.2", columns=160) as terminal:
@@ -167,6 +167,13 @@ def test_a_terminal_is_kept_up_to_date_until_ctrl_c(tmp_path: Path) -> None:
             assert "paused" not in terminal.plain
             assert made.run("rollout", "pause", MODEL, *BECAUSE).exit_code == 0
             terminal.read_until("release of the app at noon")
+            policy = made.folder / "promotion.yaml"
+            whole = policy.read_text()
+            policy.write_text("models: [")
+            terminal.read_until("promotion.yaml")
+            terminal.written = ""
+            policy.write_text(whole)
+            terminal.read_until("candidate")
             terminal.press(CTRL_C)
             assert terminal.end() == 0
             assert "Traceback" not in terminal.plain
